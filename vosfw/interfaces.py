@@ -1,0 +1,130 @@
+"""What a network and its parts promise, on one page.
+
+A paper is a composition of parts that keep these interfaces (shapes: see ``vosfw.types``; ``g`` = 1 or ``k`` groups of
+keys, ``N`` memory tokens). Parts whose width depends on a neighbour are given by configs as factories (``_partial_``); the
+network finishes them and wires their widths from ``out_channels``.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vosfw.types import Features, ObjectMasks
+
+StateT = TypeVar("StateT")
+BankT = TypeVar("BankT")
+
+
+class Grid(NamedTuple):
+    """Legal input sizes of a network: ``multiple * n + offset`` pixels per side."""
+
+    multiple: int = 1
+    mode: Literal["pad", "resize"] = "pad"
+    offset: int = 0
+
+
+class Segmenter(nn.Module, ABC, Generic[StateT]):
+    """A network: ``segment`` reads the state, ``memorize`` writes it; neither changes its arguments.
+
+    The state is a NamedTuple of tensors and NamedTuples and holds one video (or one batch of videos); the module itself
+    holds nothing of a video. The engine decides what happens between the calls.
+    """
+
+    clip_length: int = 1
+    """Frames per ``segment`` call; more for per-clip networks."""
+    grid: Grid = Grid(16, "pad")
+    mask_gradient: bool = True
+    """False when masks are hardened before use: gradient correction then refuses."""
+    pad_color: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """RGB that the encoder normalises to zero; padding is filled with it."""
+
+    @abstractmethod
+    def encode(self, frames: Float[Tensor, "B T 3 H W"]) -> Features:
+        """Features of every frame; nothing in them depends on masks or state."""
+
+    @abstractmethod
+    def init_state(self, features: Features, masks: ObjectMasks, *, keep: bool = True) -> StateT:
+        """State after a first frame (T = 1) with given masks; ``keep=False`` leaves it out of permanent memory."""
+
+    @abstractmethod
+    def segment(self, features: Features, state: StateT) -> tuple[Float[Tensor, "B T K+1 y x"], StateT]:
+        """Class logits of T <= ``clip_length`` frames, channel 0 the background, -1e4 in slots not in use.
+
+        ``K`` is the state's number of slots. Sizes ``y x`` are the network's own; the engine resizes them.
+        """
+
+    @abstractmethod
+    def memorize(self, features: Features, masks: ObjectMasks, state: StateT, *, keep: bool) -> StateT:
+        """State with one more frame (T = 1) remembered: for good, or in place of the transient entry.
+
+        ``masks`` may have more slots than the state (objects that join), and slots that turned invalid (removed).
+        ``keep=True`` renews the transient entry too.
+        """
+
+
+class Encoder(nn.Module, ABC):
+    """Image to multi-scale features, coarse to fine; normalises its input itself."""
+
+    out_channels: tuple[int, ...]
+    """Channels of the levels, in their order."""
+    strides: tuple[int, ...]
+    pad_color: tuple[float, float, float]
+
+    @abstractmethod
+    def forward(self, frames: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B C h w"], ...]:
+        """The levels of RGB frames in 0..1."""
+
+
+class ValueEncoder(nn.Module, ABC):
+    """Frame and object masks to what memory stores. ``key`` has ``g`` = 1 group when it depends on the frame alone."""
+
+    out_channels: int
+
+    @abstractmethod
+    def forward(
+        self, features: Features, probs: Float[Tensor, "B K H W"], valid: Bool[Tensor, "B K"]
+    ) -> tuple[Float[Tensor, "B g Ck h w"], Float[Tensor, "B K Cv h w"]]:
+        """Key and value of one frame (T = 1 in ``features``); ``probs`` without background, at input size."""
+
+
+class Memory(nn.Module, ABC, Generic[BankT]):
+    """A bank of keys and values of objects that joined in the same frame; read by attention.
+
+    ``BankT`` is the part's own NamedTuple; the network looks into none of its fields.
+    """
+
+    @abstractmethod
+    def empty(self, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> BankT:
+        """A bank without entries, shaped for such keys and values."""
+
+    @abstractmethod
+    def write(
+        self, bank: BankT, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
+    ) -> BankT:
+        """The bank with one more frame: permanent (which clears the transient entry), or as the transient entry."""
+
+    @abstractmethod
+    def read(self, bank: BankT, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
+        """Values attended to by each query cell."""
+
+
+class Refiner(nn.Module, ABC):
+    """Refines the read-out of the frames of a clip jointly."""
+
+    @abstractmethod
+    def forward(
+        self, key: Float[Tensor, "B C T h w"], value: Float[Tensor, "B K Cv T h w"]
+    ) -> Float[Tensor, "B K Cv T h w"]:
+        """Refined values; ``key`` is the encoder's coarsest level."""
+
+
+class Decoder(nn.Module, ABC):
+    """Read-out and frame features to one logit map per object."""
+
+    @abstractmethod
+    def forward(
+        self, value: Float[Tensor, "B K Cv T h w"], skips: tuple[Float[Tensor, "B T C h w"], ...]
+    ) -> Float[Tensor, "B T K y x"]:
+        """Logits per object before aggregation; ``skips`` coarse to fine, shared by all objects."""
