@@ -1,8 +1,8 @@
 """What a network and its parts promise, on one page.
 
-A paper is a composition of parts that keep these interfaces (shapes: see ``vosfw.types``; ``g`` = 1 or ``k`` groups of
-keys, ``N`` memory tokens). Parts whose width depends on a neighbour are given by configs as factories (``_partial_``); the
-network finishes them and wires their widths from ``out_channels``.
+A paper is a composition of parts that keep these interfaces (shapes: see ``vosfw.types``; ``g`` = 1 or ``k`` groups
+of keys, ``N`` memory tokens). Parts whose width depends on a neighbour are given by configs as factories
+(``_partial_``); the network finishes them and wires their widths from ``out_channels``.
 """
 
 from abc import ABC, abstractmethod
