@@ -63,6 +63,11 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
         ``keep=True`` renews the transient entry too.
         """
 
+    def remove(self, state: StateT, keep: Bool[Tensor, "K"]) -> StateT:
+        """State in which slots that are not in ``keep`` are no longer valid; their memory may stay."""
+        changed: StateT = state._replace(valid=state.valid & keep)  # type: ignore[attr-defined]
+        return changed
+
 
 class Encoder(nn.Module, ABC):
     """Image to multi-scale features, coarse to fine; normalises its input itself."""

@@ -1,0 +1,259 @@
+"""Reading and writing of frames, masks and video files. The only place of ``vosfw`` that touches pixels on disk."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from vosfw.errors import DatasetError, OutputError
+from vosfw.types import MAX_SLOTS, VOID
+
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+SOFT_EDGES = 0.1
+"""Share of a greyscale mask's boundary pixels that may lie strictly between their neighbours."""
+
+
+def _palette() -> UInt8[np.ndarray, "256 3"]:
+    """Colours of PASCAL VOC (bits of the index, high to low), with DAVIS's 191 for 192 in its first 22 entries."""
+    index = np.arange(256)
+    colors = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colors[:, channel] |= ((index >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+    colors[:22][colors[:22] == 192] = 191
+    return colors
+
+
+PALETTE: UInt8[np.ndarray, "256 3"] = _palette()
+"""RGB of each label, as in DAVIS and PASCAL VOC; 0 is black."""
+
+
+def _open(path: Path, what: str) -> Image.Image:
+    """A fully decoded picture, or a ``DatasetError`` that says how to cure it."""
+    if not path.is_file():
+        raise DatasetError(f"No {what} at '{path}'. Put the file there or take it out of the list.")
+    try:
+        image = Image.open(path)
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(
+            f"The {what} '{path}' cannot be decoded ({error}; {path.stat().st_size} bytes). Copy or export it again."
+        ) from error
+    return image
+
+
+def read_frame(path: Path | str) -> UInt8[Tensor, "3 Y X"]:
+    """An RGB picture.
+
+    Raises:
+        DatasetError: If the file is missing, truncated or no picture.
+    """
+    pixels = np.array(_open(Path(path), "frame").convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def frame_size(path: Path | str) -> tuple[int, int]:
+    """Height and width of a picture, from its header.
+
+    Raises:
+        DatasetError: If the file is missing or no picture.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(f"No frame at '{path}'. Put the file there or take it out of the list.")
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except OSError as error:
+        raise DatasetError(f"'{path}' is no picture ({error}). Copy or export it again.") from error
+
+
+def read_mask(path: Path | str, size: tuple[int, int] | None = None) -> UInt8[Tensor, "Y X"]:
+    """Object ids of a mask: the index of a palette picture or the grey value; 0 background, 255 VOID.
+
+    A greyscale mask of only 0 and 255 is binary and reads as object 1.
+
+    Args:
+        path: PNG, palette or greyscale.
+        size: Height and width of the mask's frame, checked if given.
+
+    Raises:
+        DatasetError: If the file is missing or damaged, is coloured or anti-aliased, or has another size.
+    """
+    path = Path(path)
+    image = _open(path, "mask")
+    if size is not None and (image.height, image.width) != tuple(size):
+        raise DatasetError(
+            f"The mask '{path}' is {image.height}x{image.width} (height x width), its frame {size[0]}x{size[1]}. "
+            "Export the mask at the size of the frame, without interpolation."
+        )
+    if image.mode == "P":
+        return torch.from_numpy(np.array(image))
+    if image.mode == "1":
+        return torch.from_numpy(np.array(image).astype(np.uint8))
+    if image.mode != "L" and not image.mode.startswith("I"):
+        raise DatasetError(
+            f"The mask '{path}' is a {image.mode} picture; masks hold one object id per pixel. "
+            "Save it as a palette PNG (mode P) or as greyscale ids (mode L)."
+        )
+    return torch.from_numpy(_grey_ids(np.array(image), path))
+
+
+def _grey_ids(values: Any, path: Path) -> UInt8[np.ndarray, "Y X"]:
+    """Ids of a greyscale mask, after the checks that a palette makes unnecessary."""
+    if values.min() < 0 or values.max() > VOID:
+        raise DatasetError(
+            f"The mask '{path}' has ids from {values.min()} to {values.max()}; wanted 0 to {MAX_SLOTS} and {VOID} "
+            "for unlabelled pixels. Renumber the objects from 1."
+        )
+    ids = values.astype(np.uint8)
+    present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
+    if present[-1] == VOID and set(present.tolist()) <= {0, VOID}:
+        return (ids == VOID).astype(np.uint8)
+    inner = ids[1:-1, 1:-1].astype(np.int16)
+    steps = np.stack([ids[1:-1, :-2], ids[1:-1, 2:], ids[:-2, 1:-1], ids[2:, 1:-1]]).astype(np.int16) - inner
+    soft = (steps[0] * steps[1] < 0) | (steps[2] * steps[3] < 0)
+    if soft.sum() > max(8, SOFT_EDGES * (steps != 0).any(0).sum()):
+        stray = np.unique(inner[soft])
+        raise DatasetError(
+            f"The mask '{path}' has soft edges: {int(soft.sum())} pixels with {len(stray)} stray values such as "
+            f"{', '.join(map(str, stray[:5]))} lie between those of their neighbours. "
+            "Export it without anti-aliasing and resize masks by nearest neighbour only."
+        )
+    return ids
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place if all goes well, so that no half file is ever seen."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=path.suffix, delete=False) as file:
+            draft = Path(file.name)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write '{path}' ({error.strerror}). Choose a folder you may write to, with space left."
+        ) from error
+    try:
+        yield draft
+        draft.chmod(0o666 & ~_umask())
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(f"Cannot write '{path}' ({error}). Is the disk full or the folder gone?") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_mask(
+    path: Path | str, labels: UInt8[Tensor, "Y X"], palette: UInt8[np.ndarray, "256 3"] = PALETTE
+) -> None:
+    """Write object ids as a palette PNG; an existing file is replaced at once or not at all.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    image = Image.fromarray(labels.cpu().numpy())
+    image.putpalette(palette.tobytes())
+    with _replacing(Path(path)) as draft:
+        image.save(draft, format="PNG")
+
+
+class VideoFile:
+    """Frames of a video file, decoded one after another; going back decodes from the start again.
+
+    Args:
+        path: Any video file that FFmpeg reads.
+
+    Raises:
+        DatasetError: If the file is missing, is no video or has no frames.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._frames: Iterator[Any] | None = None
+        self._close: Callable[[], None] = _nothing
+        self._next = 0
+        with self._opened() as container:
+            stream = self._stream(container)
+            self.fps = float(stream.average_rate or 25)
+            count = int(stream.frames) or sum(packet.size > 0 for packet in container.demux(stream))
+        if count == 0:
+            raise DatasetError(f"The video '{self.path}' has no frames. Export it again.")
+        self._count = count
+        first = self[0]
+        self.size = (first.shape[1], first.shape[2])
+        self.close()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        if not self.path.is_file():
+            raise DatasetError(f"No video at '{self.path}'. Check the path.")
+        try:
+            container = av.open(str(self.path))
+        except (av.error.FFmpegError, OSError) as error:
+            raise DatasetError(f"'{self.path}' is no video that can be read ({error}). Export it as mp4.") from error
+        with container:
+            yield container
+
+    def _stream(self, container: Any) -> Any:
+        if not container.streams.video:
+            raise DatasetError(f"The file '{self.path}' holds no video stream, hence no frames. Give a video file.")
+        return container.streams.video[0]
+
+    def _decode(self) -> Iterator[Any]:
+        with self._opened() as container:
+            stream = self._stream(container)
+            stream.thread_type = "AUTO"
+            yield from container.decode(stream)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> UInt8[Tensor, "3 Y X"]:
+        """Frame ``index``; quickest in increasing order.
+
+        Raises:
+            IndexError: If ``index`` is outside the video.
+            DatasetError: If the file ends early or is damaged.
+        """
+        if not 0 <= index < self._count:
+            raise IndexError(f"Frame {index} of '{self.path}', which has {self._count} frames.")
+        if self._frames is None or index < self._next:
+            self.close()
+            self._frames = self._decode()
+        try:
+            for frame in self._frames:
+                self._next += 1
+                if self._next > index:
+                    return _to_tensor(frame)
+        except (av.error.FFmpegError, OSError) as error:
+            raise DatasetError(f"Frame {index} of '{self.path}' is damaged ({error}). Export the video again.") from error
+        raise DatasetError(
+            f"The video '{self.path}' ends after {self._next} frames, but its header promises {self._count}; "
+            f"frame {index} is missing. Export it again."
+        )
+
+    def close(self) -> None:
+        """Stop decoding and free the decoder; the next access starts it anew."""
+        if self._frames is not None:
+            self._frames.close()  # type: ignore[attr-defined]
+        self._frames, self._next = None, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_frames": None, "_next": 0}

@@ -1,0 +1,246 @@
+"""The one loop of training, evaluation and streaming."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from torch.nn import functional as F
+
+from vosfw.engine.augment import Augment
+from vosfw.engine.corrector import Corrector, NoCorrector
+from vosfw.engine.geometry import Geometry
+from vosfw.engine.interference import Interference, NoInterference
+from vosfw.engine.merge import Merge
+from vosfw.engine.policy import IntervalPolicy, Policy
+from vosfw.engine.reliability import NoReliability, Reliability
+from vosfw.engine.stream import GivenMasks, Stream
+from vosfw.errors import ConfigError
+from vosfw.interfaces import Grid, Segmenter
+from vosfw.types import Clip, Step
+
+__all__ = ["Engine", "Rollout", "VideoSource"]
+
+
+class VideoSource(Protocol):
+    """A video that is read lazily, frame by frame (``vosfw.data.video.Video`` is one)."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        ...
+
+    @property
+    def given(self) -> dict[int, tuple[int, ...]]:
+        """Slots whose masks are handed over, by frame."""
+        ...
+
+    @property
+    def wanted(self) -> tuple[bool, ...]:
+        """Frames that are to be predicted."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        ...
+
+    def frame(self, index: int) -> Tensor:
+        """RGB, uint8 [3, Y, X]."""
+        ...
+
+    def given_mask(self, index: int) -> Tensor:
+        """Label map of the given slots, uint8 [Y, X]."""
+        ...
+
+
+class Rollout(NamedTuple):
+    """What a loss sees of one training clip."""
+
+    segmenter: Segmenter[Any]
+    engine: "Engine"
+    steps: tuple[Step, ...]
+    """Predicted frames only; their logits are at the clip's label size."""
+
+
+class Engine:
+    """Propagates masks through a video. What moves J&F by tenths is an option here, never a constant.
+
+    Args:
+        policy: Which frames are remembered.
+        merge: How given masks join predicted ones; see ``vosfw.engine.merge.merge_given``.
+        introduce: ``when_given``: an object exists from its first mask on. ``from_start``: every slot of a clip takes
+            part from the first frame, empty until given.
+        mask_size: Where masks live: ``input``, the padded network input (STM, STCN, PCVOS), or ``original``, the
+            video's own size (CFBI family; needs a network with a ``resize`` grid).
+        resize_of: What is resized to the original size for publication: ``probs`` (STCN) or ``logits`` (CFBI).
+        resize_mode: ``bilinear`` or ``nearest`` (STM with the cyclic mechanism).
+        align_corners: Of both resizings of logits and probabilities.
+        short_side: Length of the shorter side of the network's input before padding; None keeps the video's size.
+        max_side: Upper limit of the longer side.
+        antialias: Low-pass filter when frames are shrunk. Off in the published protocols.
+        clip_length: Frames per ``segment`` call; None takes the network's own.
+        feedback: What training remembers: ``prediction``, or the ``truth`` (CFBI's first half of training).
+        reliability: Filter of kept masks.
+        corrector: Correction of remembered masks.
+        interference: Damage to remembered masks.
+        augment: Scales and flips whose predictions are averaged.
+
+    Raises:
+        ConfigError: If an option is not one of the above.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        merge: Merge = "reaggregate",
+        introduce: Literal["when_given", "from_start"] = "when_given",
+        mask_size: Literal["input", "original"] = "input",
+        resize_of: Literal["probs", "logits"] = "probs",
+        resize_mode: Literal["bilinear", "nearest"] = "bilinear",
+        align_corners: bool = False,
+        short_side: int | None = None,
+        max_side: int | None = None,
+        antialias: bool = False,
+        clip_length: int | None = None,
+        feedback: Literal["prediction", "truth"] = "prediction",
+        reliability: Reliability | None = None,
+        corrector: Corrector | None = None,
+        interference: Interference | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        choices: dict[str, tuple[str, tuple[str, ...]]] = {
+            "merge": (merge, ("overwrite", "reaggregate", "replace_in_memory")),
+            "introduce": (introduce, ("when_given", "from_start")),
+            "mask_size": (mask_size, ("input", "original")),
+            "resize_of": (resize_of, ("probs", "logits")),
+            "resize_mode": (resize_mode, ("bilinear", "nearest")),
+            "feedback": (feedback, ("prediction", "truth")),
+        }
+        for name, (got, legal) in choices.items():
+            if got not in legal:
+                raise ConfigError(f"engine.{name} is {got!r}; wanted one of {', '.join(legal)}")
+        for name, number in (("clip_length", clip_length), ("short_side", short_side), ("max_side", max_side)):
+            if number is not None and number < 1:
+                raise ConfigError(f"engine.{name} is {number}; wanted a whole number from 1, or null")
+        self.policy = policy or IntervalPolicy()
+        self.merge: Merge = merge
+        self.introduce = introduce
+        self.mask_size = mask_size
+        self.resize_of = resize_of
+        self.resize_mode = resize_mode
+        self.align_corners = align_corners
+        self.short_side = short_side
+        self.max_side = max_side
+        self.antialias = antialias
+        self.clip_length = clip_length
+        self.feedback = feedback
+        self.reliability = reliability or NoReliability()
+        self.corrector = corrector or NoCorrector()
+        self.interference = interference or NoInterference()
+        self.augment = augment or Augment()
+
+    def geometry(self, size: tuple[int, int], grid: Grid) -> Geometry:
+        """How frames of ``size`` are fitted to a network's grid."""
+        geometry = Geometry.plan(size, grid, short_side=self.short_side, max_side=self.max_side)
+        if self.mask_size == "original" and any(geometry.margins):
+            raise ConfigError(
+                f"engine.mask_size=original, but this network pads {geometry.resized} to {geometry.padded} pixels and "
+                "needs its masks there. Set engine.mask_size=input."
+            )
+        return geometry
+
+    def stream(self, segmenter: Segmenter[Any], size: tuple[int, int]) -> Stream:
+        """An empty session on a video of ``size`` (height, width), to be fed frame by frame."""
+        segmenter = self.augment(segmenter)
+        return Stream(self, segmenter, self.geometry(size, segmenter.grid))
+
+    def propagate(self, segmenter: Segmenter[Any], clip: Clip) -> Iterator[Step]:
+        """Segment a training batch, encoded once; gradients flow through predicted masks as far as the network lets.
+
+        Args:
+            segmenter: The network.
+            clip: Frames and the given masks; frames and labels of equal size.
+
+        Yields:
+            A step per frame, with logits and masks on the mask grid (``publish`` brings them to label size).
+        """
+        stream = self.stream(segmenter, (clip.labels.shape[-2], clip.labels.shape[-1]))
+        frames = stream.place_frames(clip.frames.flatten(0, 1)).unflatten(0, clip.frames.shape[:2])
+        features = stream.segmenter.encode(frames)
+        # The only transfer to the host: which frames are given decides the course of the loop.
+        given, valid, wanted = clip.given.cpu(), clip.valid.cpu(), clip.wanted.any(0).tolist()
+        seen = torch.zeros_like(valid)
+        for t in range(clip.frames.shape[1]):
+            masks = None
+            if given[:, t].any():
+                known, seen = seen, seen | given[:, t]
+                masks = GivenMasks(
+                    stream.place_given(clip.labels[:, t], clip.given[:, t]),
+                    introduces=bool((seen & ~known).any()),
+                    complete=bool((given[:, t] == seen).all()),
+                )
+                if self.introduce == "from_start" and not bool(known.any()):
+                    masks = masks._replace(masks=masks.masks._replace(valid=clip.valid))
+            truth = stream.place_given(clip.labels[:, t], clip.valid) if self.feedback == "truth" else None
+            yield from stream.push(features=features.at(t), given=masks, wanted=wanted[t], truth=truth)
+        yield from stream.flush()
+
+    def run(self, segmenter: Segmenter[Any], video: VideoSource, device: torch.device | str) -> Iterator[Step]:
+        """Segment a video that is read as the loop goes on; call under ``torch.no_grad()``.
+
+        Frames before the first given one are not predicted and yield no step, nor do frames that are not wanted.
+        """
+        stream = self.stream(segmenter, video.size)
+        slots = 0
+        for t in range(len(video)):
+            new = video.given.get(t, ())
+            if not new and (slots == 0 or not (video.wanted[t] or self.policy.process_unwanted)):
+                stream.skip()
+                continue
+            given = None
+            if new:
+                known, slots = slots, max(slots, max(new) + 1)
+                mask = torch.zeros(1, slots, dtype=torch.bool)
+                mask[0, list(new)] = True
+                given = GivenMasks(
+                    stream.place_given(video.given_mask(t)[None].to(device), mask.to(device)),
+                    introduces=slots > known,
+                    complete=len(set(new)) == slots,
+                )
+            frame = video.frame(t)[None].to(device)
+            yield from stream.push(stream.place_frames(frame), given=given, wanted=video.wanted[t])
+        yield from stream.flush()
+
+    def publish(self, step: Step, geometry: Geometry) -> Float[Tensor, "B K+1 Y X"]:
+        """Class probabilities of a step at the video's own size: the only way to measures, files and users."""
+        if self.resize_of == "logits" and step.predicted:
+            return self.fit(step.logits, geometry).softmax(1)
+        return self.fit(step.masks.probs, geometry)
+
+    def fit(self, maps: Float[Tensor, "B C H W"], geometry: Geometry) -> Float[Tensor, "B C Y X"]:
+        """Maps on the mask grid, cropped and resized to the video's own size."""
+        if self.mask_size == "input":
+            maps = geometry.crop(maps)
+        return self.resize(maps, geometry.original)
+
+    def resize(self, maps: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C Y X"]:
+        """Maps at ``size``, by the engine's options; the maps themselves when they fit."""
+        if maps.shape[-2:] == size:
+            return maps
+        align = self.align_corners if self.resize_mode == "bilinear" else None
+        return F.interpolate(maps, size, mode=self.resize_mode, align_corners=align)
+
+    def labels(self, step: Step, geometry: Geometry) -> Integer[Tensor, "B Y X"]:
+        """The published label map of a step: slot + 1, 0 background, uint8."""
+        return self.publish(step, geometry).argmax(1).to(torch.uint8)
+
+    def rollout(self, segmenter: Segmenter[Any], clip: Clip) -> Rollout:
+        """All predicted frames of a training clip, logits at label size."""
+        geometry = self.geometry((clip.labels.shape[-2], clip.labels.shape[-1]), self.augment(segmenter).grid)
+        steps = tuple(
+            step._replace(logits=self.fit(step.logits, geometry))
+            for step in self.propagate(segmenter, clip)
+            if step.predicted
+        )
+        return Rollout(segmenter, self, steps)

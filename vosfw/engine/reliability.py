@@ -1,0 +1,21 @@
+"""Marks pixels of a kept mask that memory is not to trust."""
+
+from typing import Protocol
+
+from vosfw.types import ObjectMasks
+
+
+class Reliability(Protocol):
+    """Marks pixels of a kept mask that are not to be trusted, by ``ObjectMasks.weight``."""
+
+    def __call__(self, masks: ObjectMasks) -> ObjectMasks:
+        """The masks with another weight."""
+        ...
+
+
+class NoReliability:
+    """Trust every pixel."""
+
+    def __call__(self, masks: ObjectMasks) -> ObjectMasks:
+        """The same masks."""
+        return masks
