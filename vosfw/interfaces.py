@@ -6,7 +6,7 @@ of keys, ``N`` memory tokens). Parts whose width depends on a neighbour are give
 """
 
 from abc import ABC, abstractmethod
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -39,6 +39,8 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
     """False when masks are hardened before use: gradient correction then refuses."""
     pad_color: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """RGB that the encoder normalises to zero; padding is filled with it."""
+    default_engine: Any = None
+    """The engine the weights were trained or published with, if they say; set by ``vosfw.load``."""
 
     @abstractmethod
     def encode(self, frames: Float[Tensor, "B T 3 H W"]) -> Features:
@@ -49,8 +51,8 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
         """State after a first frame (T = 1) with given masks; ``keep=False`` leaves it out of permanent memory."""
 
     @abstractmethod
-    def segment(self, features: Features, state: StateT) -> tuple[Float[Tensor, "B T K+1 y x"], StateT]:
-        """Class logits of T <= ``clip_length`` frames, channel 0 the background, -1e4 in slots not in use.
+    def segment(self, features: Features, state: StateT) -> tuple[Float[Tensor, "B T O y x"], StateT]:
+        """Class logits of T <= ``clip_length`` frames: O = K+1 rows, row 0 the background, -1e4 in slots not in use.
 
         ``K`` is the state's number of slots. Sizes ``y x`` are the network's own; the engine resizes them.
         """

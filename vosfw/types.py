@@ -5,7 +5,7 @@ the network's input, ``h w`` feature cells, ``C`` channels. Slots are dense indi
 with 0 for the background and ``VOID`` for unlabelled pixels. A user's object ids live in ``ClipMeta`` only.
 """
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -60,7 +60,7 @@ class ObjectMasks(NamedTuple):
     @classmethod
     def from_labels(
         cls, labels: Integer[Tensor, "B Y X"], given: Bool[Tensor, "B K"], dtype: torch.dtype = torch.float32
-    ) -> Self:
+    ) -> "ObjectMasks":
         """One-hot masks of a label map; slots that are not given count as background.
 
         Args:
@@ -73,7 +73,7 @@ class ObjectMasks(NamedTuple):
         probs = torch.cat([~objects.any(1, keepdim=True), objects], dim=1).to(dtype)
         return cls(probs, given, (labels != VOID)[:, None].to(dtype))
 
-    def grow(self, slots: int) -> Self:
+    def grow(self, slots: int) -> "ObjectMasks":
         """The same masks with the slot axis padded by empty, invalid slots to ``slots``."""
         missing = slots - self.valid.shape[1]
         if missing <= 0:
@@ -89,11 +89,11 @@ class Features(NamedTuple):
     levels: tuple[Float[Tensor, "B T C h w"], ...]
     """Coarse to fine; what a level means is the network's business."""
 
-    def span(self, start: int, stop: int) -> Self:
+    def span(self, start: int, stop: int) -> "Features":
         """Frames ``start`` to ``stop`` (exclusive), as views."""
-        return type(self)(self.frames[:, start:stop], tuple(level[:, start:stop] for level in self.levels))
+        return Features(self.frames[:, start:stop], tuple(level[:, start:stop] for level in self.levels))
 
-    def at(self, index: int) -> Self:
+    def at(self, index: int) -> "Features":
         """One frame, with its time axis kept."""
         return self.span(index, index + 1)
 
@@ -104,10 +104,12 @@ class Step(NamedTuple):
     frame: int
     """Index in the video or clip."""
     logits: Float[Tensor, "B K+1 Y X"]
-    """At mask size, on the engine's mask grid; of a frame that was given, the log of its masks."""
+    """On the engine's mask grid; of a frame that came with masks, the log of ``masks``."""
     masks: ObjectMasks
     """After merging given masks and correction: what is published."""
     predicted: bool
     """False for a frame whose every slot was given, which no network saw."""
     state: Any
     """The network's state that produced ``logits``."""
+    given: Integer[Tensor, "B Y X"] | None = None
+    """Label map that was handed over with the frame, at the video's own size."""

@@ -1,24 +1,31 @@
-"""Reading and writing of frames, masks and video files. The only place of ``vosfw`` that touches pixels on disk."""
+"""Reading and writing of frames and masks (video files: ``vosfw.data.video_file``)."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any
 
-import av
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image
 from torch import Tensor
 
-from vosfw.errors import DatasetError, OutputError
+from vosfw.data.files import cannot_write, replacing
+from vosfw.data.video_file import VideoFile, VideoWriter, write_video
+from vosfw.errors import DatasetError
 from vosfw.types import MAX_SLOTS, VOID
 
+__all__ = [
+    "FRAME_SUFFIXES",
+    "PALETTE",
+    "VideoFile",
+    "VideoWriter",
+    "frame_size",
+    "read_frame",
+    "read_mask",
+    "write_mask",
+    "write_video",
+]
+
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 SOFT_EDGES = 0.1
 """Share of a greyscale mask's boundary pixels that may lie strictly between their neighbours."""
 
@@ -109,7 +116,7 @@ def read_mask(path: Path | str, size: tuple[int, int] | None = None) -> UInt8[Te
     return torch.from_numpy(_grey_ids(np.array(image), path))
 
 
-def _grey_ids(values: Any, path: Path) -> UInt8[np.ndarray, "Y X"]:
+def _grey_ids(values: Integer[np.ndarray, "Y X"], path: Path) -> UInt8[np.ndarray, "Y X"]:
     """Ids of a greyscale mask, after the checks that a palette makes unnecessary."""
     if values.min() < 0 or values.max() > VOID:
         raise DatasetError(
@@ -119,11 +126,11 @@ def _grey_ids(values: Any, path: Path) -> UInt8[np.ndarray, "Y X"]:
     ids = values.astype(np.uint8)
     present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
     if present[-1] == VOID and set(present.tolist()) <= {0, VOID}:
-        return (ids == VOID).astype(np.uint8)
-    inner = ids[1:-1, 1:-1].astype(np.int16)
-    steps = np.stack([ids[1:-1, :-2], ids[1:-1, 2:], ids[:-2, 1:-1], ids[2:, 1:-1]]).astype(np.int16) - inner
+        return np.where(ids == VOID, 1, 0).astype(np.uint8)
+    inner = ids[1:-1, 1:-1].astype(np.int32)
+    steps = np.stack([ids[1:-1, :-2], ids[1:-1, 2:], ids[:-2, 1:-1], ids[2:, 1:-1]]) - inner
     soft = (steps[0] * steps[1] < 0) | (steps[2] * steps[3] < 0)
-    if soft.sum() > max(8, SOFT_EDGES * (steps != 0).any(0).sum()):
+    if soft.sum() > max(2, SOFT_EDGES * (steps != 0).any(0).sum()):
         stray = np.unique(inner[soft])
         raise DatasetError(
             f"The mask '{path}' has soft edges: {int(soft.sum())} pixels with {len(stray)} stray values such as "
@@ -133,36 +140,7 @@ def _grey_ids(values: Any, path: Path) -> UInt8[np.ndarray, "Y X"]:
     return ids
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place if all goes well, so that no half file is ever seen."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=path.suffix, delete=False) as file:
-            draft = Path(file.name)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write '{path}' ({error.strerror}). Choose a folder you may write to, with space left."
-        ) from error
-    try:
-        yield draft
-        draft.chmod(0o666 & ~_umask())
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(f"Cannot write '{path}' ({error}). Is the disk full or the folder gone?") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_mask(
-    path: Path | str, labels: UInt8[Tensor, "Y X"], palette: UInt8[np.ndarray, "256 3"] = PALETTE
-) -> None:
+def write_mask(path: Path | str, labels: UInt8[Tensor, "Y X"], palette: UInt8[np.ndarray, "256 3"] = PALETTE) -> None:
     """Write object ids as a palette PNG; an existing file is replaced at once or not at all.
 
     Raises:
@@ -170,90 +148,8 @@ def write_mask(
     """
     image = Image.fromarray(labels.cpu().numpy())
     image.putpalette(palette.tobytes())
-    with _replacing(Path(path)) as draft:
-        image.save(draft, format="PNG")
-
-
-class VideoFile:
-    """Frames of a video file, decoded one after another; going back decodes from the start again.
-
-    Args:
-        path: Any video file that FFmpeg reads.
-
-    Raises:
-        DatasetError: If the file is missing, is no video or has no frames.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._frames: Iterator[Any] | None = None
-        self._close: Callable[[], None] = _nothing
-        self._next = 0
-        with self._opened() as container:
-            stream = self._stream(container)
-            self.fps = float(stream.average_rate or 25)
-            count = int(stream.frames) or sum(packet.size > 0 for packet in container.demux(stream))
-        if count == 0:
-            raise DatasetError(f"The video '{self.path}' has no frames. Export it again.")
-        self._count = count
-        first = self[0]
-        self.size = (first.shape[1], first.shape[2])
-        self.close()
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        if not self.path.is_file():
-            raise DatasetError(f"No video at '{self.path}'. Check the path.")
+    with replacing(Path(path)) as draft:
         try:
-            container = av.open(str(self.path))
-        except (av.error.FFmpegError, OSError) as error:
-            raise DatasetError(f"'{self.path}' is no video that can be read ({error}). Export it as mp4.") from error
-        with container:
-            yield container
-
-    def _stream(self, container: Any) -> Any:
-        if not container.streams.video:
-            raise DatasetError(f"The file '{self.path}' holds no video stream, hence no frames. Give a video file.")
-        return container.streams.video[0]
-
-    def _decode(self) -> Iterator[Any]:
-        with self._opened() as container:
-            stream = self._stream(container)
-            stream.thread_type = "AUTO"
-            yield from container.decode(stream)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> UInt8[Tensor, "3 Y X"]:
-        """Frame ``index``; quickest in increasing order.
-
-        Raises:
-            IndexError: If ``index`` is outside the video.
-            DatasetError: If the file ends early or is damaged.
-        """
-        if not 0 <= index < self._count:
-            raise IndexError(f"Frame {index} of '{self.path}', which has {self._count} frames.")
-        if self._frames is None or index < self._next:
-            self.close()
-            self._frames = self._decode()
-        try:
-            for frame in self._frames:
-                self._next += 1
-                if self._next > index:
-                    return _to_tensor(frame)
-        except (av.error.FFmpegError, OSError) as error:
-            raise DatasetError(f"Frame {index} of '{self.path}' is damaged ({error}). Export the video again.") from error
-        raise DatasetError(
-            f"The video '{self.path}' ends after {self._next} frames, but its header promises {self._count}; "
-            f"frame {index} is missing. Export it again."
-        )
-
-    def close(self) -> None:
-        """Stop decoding and free the decoder; the next access starts it anew."""
-        if self._frames is not None:
-            self._frames.close()  # type: ignore[attr-defined]
-        self._frames, self._next = None, 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_frames": None, "_next": 0}
+            image.save(draft, format="PNG")
+        except OSError as error:
+            raise cannot_write(path, error) from error

@@ -107,7 +107,7 @@ class AugmentedSegmenter(Segmenter[AugmentedState]):
         states = [self.segmenter.init_state(f, self._masks(masks, v), keep=keep) for f, v in versions]
         return AugmentedState(tuple(states), masks.valid)
 
-    def segment(self, features: Features, state: AugmentedState) -> tuple[Float[Tensor, "B T K+1 y x"], AugmentedState]:
+    def segment(self, features: Features, state: AugmentedState) -> tuple[Float[Tensor, "B T O y x"], AugmentedState]:
         """Log of the mean over the versions of their class probabilities."""
         size = features.frames.shape[-2:]
         total: Tensor | None = None

@@ -1,11 +1,12 @@
 """Corrects a mask before it is remembered (the seat of the cyclic mechanism's gradient correction)."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from vosfw.interfaces import Segmenter
 from vosfw.types import Features, ObjectMasks
 
 
+@runtime_checkable
 class Corrector(Protocol):
     """Improves a mask before it is remembered (the cyclic mechanism's gradient correction)."""
 

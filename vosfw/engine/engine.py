@@ -1,7 +1,8 @@
 """The one loop of training, evaluation and streaming."""
 
+import inspect
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Integer
@@ -12,17 +13,18 @@ from vosfw.engine.augment import Augment
 from vosfw.engine.corrector import Corrector, NoCorrector
 from vosfw.engine.geometry import Geometry
 from vosfw.engine.interference import Interference, NoInterference
-from vosfw.engine.merge import Merge
+from vosfw.engine.merge import MERGES
 from vosfw.engine.policy import IntervalPolicy, Policy
 from vosfw.engine.reliability import NoReliability, Reliability
-from vosfw.engine.stream import GivenMasks, Stream
+from vosfw.engine.stream import Stream
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Grid, Segmenter
-from vosfw.types import Clip, Step
+from vosfw.types import VOID, Clip, Step
 
 __all__ = ["Engine", "Rollout", "VideoSource"]
 
 
+@runtime_checkable
 class VideoSource(Protocol):
     """A video that is read lazily, frame by frame (``vosfw.data.video.Video`` is one)."""
 
@@ -93,24 +95,24 @@ class Engine:
     def __init__(
         self,
         policy: Policy | None = None,
-        merge: Merge = "reaggregate",
-        introduce: Literal["when_given", "from_start"] = "when_given",
-        mask_size: Literal["input", "original"] = "input",
-        resize_of: Literal["probs", "logits"] = "probs",
-        resize_mode: Literal["bilinear", "nearest"] = "bilinear",
+        merge: str = "reaggregate",
+        introduce: str = "when_given",
+        mask_size: str = "input",
+        resize_of: str = "probs",
+        resize_mode: str = "bilinear",
         align_corners: bool = False,
         short_side: int | None = None,
         max_side: int | None = None,
         antialias: bool = False,
         clip_length: int | None = None,
-        feedback: Literal["prediction", "truth"] = "prediction",
+        feedback: str = "prediction",
         reliability: Reliability | None = None,
         corrector: Corrector | None = None,
         interference: Interference | None = None,
         augment: Augment | None = None,
     ) -> None:
         choices: dict[str, tuple[str, tuple[str, ...]]] = {
-            "merge": (merge, ("overwrite", "reaggregate", "replace_in_memory")),
+            "merge": (merge, MERGES),
             "introduce": (introduce, ("when_given", "from_start")),
             "mask_size": (mask_size, ("input", "original")),
             "resize_of": (resize_of, ("probs", "logits")),
@@ -124,7 +126,7 @@ class Engine:
             if number is not None and number < 1:
                 raise ConfigError(f"engine.{name} is {number}; wanted a whole number from 1, or null")
         self.policy = policy or IntervalPolicy()
-        self.merge: Merge = merge
+        self.merge: str = merge
         self.introduce = introduce
         self.mask_size = mask_size
         self.resize_of = resize_of
@@ -139,6 +141,13 @@ class Engine:
         self.corrector = corrector or NoCorrector()
         self.interference = interference or NoInterference()
         self.augment = augment or Augment()
+
+    def replace(self, **options: Any) -> "Engine":
+        """A copy with other options."""
+        names = inspect.signature(Engine).parameters
+        if unknown := set(options) - set(names):
+            raise ConfigError(f"engine has no option {', '.join(sorted(unknown))}; wanted some of {', '.join(names)}")
+        return Engine(**{name: options.get(name, getattr(self, name)) for name in names})
 
     def geometry(self, size: tuple[int, int], grid: Grid) -> Geometry:
         """How frames of ``size`` are fitted to a network's grid."""
@@ -175,8 +184,9 @@ class Engine:
             masks = None
             if given[:, t].any():
                 known, seen = seen, seen | given[:, t]
-                masks = GivenMasks(
-                    stream.place_given(clip.labels[:, t], clip.given[:, t]),
+                masks = stream.hand_over(
+                    clip.labels[:, t],
+                    clip.given[:, t],
                     introduces=bool((seen & ~known).any()),
                     complete=bool((given[:, t] == seen).all()),
                 )
@@ -192,10 +202,10 @@ class Engine:
         Frames before the first given one are not predicted and yield no step, nor do frames that are not wanted.
         """
         stream = self.stream(segmenter, video.size)
-        slots = 0
+        slots, schedule = 0, video.given
         for t in range(len(video)):
-            new = video.given.get(t, ())
-            if not new and (slots == 0 or not (video.wanted[t] or self.policy.process_unwanted)):
+            new = schedule.get(t, ())
+            if not stream.needs(given=bool(new), wanted=video.wanted[t]):
                 stream.skip()
                 continue
             given = None
@@ -203,8 +213,9 @@ class Engine:
                 known, slots = slots, max(slots, max(new) + 1)
                 mask = torch.zeros(1, slots, dtype=torch.bool)
                 mask[0, list(new)] = True
-                given = GivenMasks(
-                    stream.place_given(video.given_mask(t)[None].to(device), mask.to(device)),
+                given = stream.hand_over(
+                    video.given_mask(t)[None].to(device),
+                    mask.to(device),
                     introduces=slots > known,
                     complete=len(set(new)) == slots,
                 )
@@ -212,7 +223,7 @@ class Engine:
             yield from stream.push(stream.place_frames(frame), given=given, wanted=video.wanted[t])
         yield from stream.flush()
 
-    def publish(self, step: Step, geometry: Geometry) -> Float[Tensor, "B K+1 Y X"]:
+    def publish(self, step: Step, geometry: Geometry) -> Float[Tensor, "B O Y X"]:
         """Class probabilities of a step at the video's own size: the only way to measures, files and users."""
         if self.resize_of == "logits" and step.predicted:
             return self.fit(step.logits, geometry).softmax(1)
@@ -233,7 +244,15 @@ class Engine:
 
     def labels(self, step: Step, geometry: Geometry) -> Integer[Tensor, "B Y X"]:
         """The published label map of a step: slot + 1, 0 background, uint8."""
-        return self.publish(step, geometry).argmax(1).to(torch.uint8)
+        return self.label_map(step, self.publish(step, geometry))
+
+    def label_map(self, step: Step, probs: Float[Tensor, "B O Y X"]) -> Integer[Tensor, "B Y X"]:
+        """The same from published probabilities. Pixels that were given are copied, whatever the input size was."""
+        labels = probs.argmax(1).to(torch.uint8)
+        if step.given is None or (step.predicted and self.merge == "replace_in_memory"):
+            return labels
+        given = torch.where(step.given == VOID, 0, step.given).to(torch.uint8)
+        return torch.where(given > 0, given, labels) if step.predicted else given
 
     def rollout(self, segmenter: Segmenter[Any], clip: Clip) -> Rollout:
         """All predicted frames of a training clip, logits at label size."""

@@ -1,10 +1,11 @@
 """Damages masks on their way into memory, to study robustness."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vosfw.types import ObjectMasks
 
 
+@runtime_checkable
 class Interference(Protocol):
     """Damages masks before they are remembered, to study robustness."""
 

@@ -1,21 +1,19 @@
 """How masks that are handed over in a frame join those predicted for it."""
 
-from typing import Literal
-
 import torch
 
 from vosfw.ops.aggregate import soft_aggregate
 from vosfw.types import ObjectMasks
 
-Merge = Literal["overwrite", "reaggregate", "replace_in_memory"]
+MERGES = ("overwrite", "reaggregate", "replace_in_memory")
 
 
-def first_masks(given: ObjectMasks, merge: Merge) -> ObjectMasks:
+def first_masks(given: ObjectMasks, merge: str) -> ObjectMasks:
     """Masks of a frame for which nothing was predicted."""
     return reaggregate(given, given) if merge == "reaggregate" else given
 
 
-def merge_given(predicted: ObjectMasks, given: ObjectMasks, merge: Merge) -> tuple[ObjectMasks, ObjectMasks]:
+def merge_given(predicted: ObjectMasks, given: ObjectMasks, merge: str) -> tuple[ObjectMasks, ObjectMasks]:
     """Published and remembered masks of a frame that was predicted and also given.
 
     Args:

@@ -1,10 +1,11 @@
 """When a segmented frame is remembered, and how."""
 
-from typing import Literal, Protocol
+from typing import Protocol, runtime_checkable
 
 from vosfw.errors import ConfigError
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Decides about memory from frame numbers alone, so that a schedule can be planned before frames are segmented."""
 
@@ -45,8 +46,8 @@ class IntervalPolicy:
     def __init__(
         self,
         every: int | None = 5,
-        anchor: Literal["last_kept", "start"] = "last_kept",
-        given: Literal["all", "introducing", "none"] = "all",
+        anchor: str = "last_kept",
+        given: str = "all",
         recent: bool = False,
         process_unwanted: bool = False,
     ) -> None:

@@ -1,10 +1,11 @@
 """Marks pixels of a kept mask that memory is not to trust."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vosfw.types import ObjectMasks
 
 
+@runtime_checkable
 class Reliability(Protocol):
     """Marks pixels of a kept mask that are not to be trusted, by ``ObjectMasks.weight``."""
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
-from torch.nn import functional as F
 
 from vosfw.engine.geometry import Geometry
 from vosfw.engine.merge import first_masks, merge_given
@@ -24,6 +23,8 @@ class GivenMasks(NamedTuple):
 
     masks: ObjectMasks
     """One-hot, on the mask grid."""
+    labels: Integer[Tensor, "B Y X"]
+    """The same at the video's own size, of the given slots only."""
     introduces: bool
     """They hold an object for the first time."""
     complete: bool
@@ -93,6 +94,12 @@ class Stream:
         if self.engine.mask_size == "input":
             labels = self.geometry.place_labels(labels)
         return ObjectMasks.from_labels(labels, given)
+
+    def hand_over(
+        self, labels: Integer[Tensor, "B Y X"], given: Bool[Tensor, "B K"], *, introduces: bool, complete: bool
+    ) -> GivenMasks:
+        """Masks for ``push``, from a label map of the video's size that shows no slots but the given ones."""
+        return GivenMasks(self.place_given(labels, given), labels, introduces, complete)
 
     def needs(self, *, given: bool, wanted: bool) -> bool:
         """Whether the next frame would be looked at; if not, ``skip`` spares reading it."""
@@ -211,8 +218,7 @@ class Stream:
             masks = masks.grow(state.valid.shape[1])
             pending = (Pending(features, masks, entry.keep),) if entry.keep or self.engine.policy.recent else ()
             self.state = state._replace(valid=masks.valid, pending=pending, reference=reference)
-        logits = masks.probs.clamp_min(1e-7).log()
-        return Step(entry.t, logits, masks, False, self.state.network)
+        return Step(entry.t, _log(masks), masks, False, self.state.network, given.labels)
 
     def _take_predicted(self, entry: Entry, features: Features, logits: Tensor, *, end_of_span: bool) -> Step:
         engine, state = self.engine, self._state()
@@ -221,8 +227,7 @@ class Stream:
         remembered, reference = published, state.reference
         if entry.given is not None:
             published, remembered = merge_given(published, entry.given.masks, engine.merge)
-            missing = published.valid.shape[1] + 1 - logits.shape[1]
-            logits = F.pad(logits, (0, 0, 0, 0, 0, missing), value=UNUSED_LOGIT)
+            logits = _log(published)
         remember = entry.keep or (end_of_span and engine.policy.recent)
         if entry.truth is not None:
             remembered = entry.truth._replace(valid=remembered.valid)
@@ -239,9 +244,15 @@ class Stream:
         if remember:
             pending = (*pending, Pending(features, remembered, entry.keep))
         self.state = state._replace(valid=remembered.valid, pending=pending, reference=reference)
-        return Step(entry.t, logits, published, True, state.network)
+        labels = None if entry.given is None else entry.given.labels
+        return Step(entry.t, logits, published, True, state.network, labels)
 
     def _state(self) -> EngineState:
         if self.state is None:
             raise ConfigError("the first frame of a session must come with the masks of its objects")
         return self.state
+
+
+def _log(masks: ObjectMasks) -> Tensor:
+    """Logits whose softmax gives the masks."""
+    return masks.probs.log().clamp_min(UNUSED_LOGIT)

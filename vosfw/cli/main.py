@@ -1,0 +1,51 @@
+"""The ``vosfw`` command; each sub-command is a thin call of the library."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from vosfw import __version__
+from vosfw.errors import VosfwError
+
+COMMANDS = {
+    "segment": "masks of a video or folder of frames, from masks of some frames",
+    "score": "J and F of predicted masks against the truth",
+    "models": "the compositions and their papers",
+    "train": "train a composition (the same as train.py)",
+    "evaluate": "evaluate a checkpoint on a data set (the same as evaluate.py)",
+    "demo": "render, train, segment and score on generated videos, in a few minutes",
+}
+HYDRA = ("train", "evaluate")
+"""Sub-commands that hand their arguments on to Hydra."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command; the exit code is 0, 1 for an error with its cure, 2 for wrong usage, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        if arguments and arguments[0] in HYDRA:
+            module = importlib.import_module(f"vosfw.cli.{arguments[0]}")
+            return int(module.main(arguments[1:]))
+        parser = argparse.ArgumentParser(prog="vosfw", description="Semi-supervised video object segmentation.")
+        parser.add_argument("--version", action="version", version=f"vosfw {__version__}")
+        commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+        for name, text in COMMANDS.items():
+            command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+            # Only the module that is asked for is imported: torch takes seconds.
+            if name not in HYDRA and arguments[:1] == [name]:
+                importlib.import_module(f"vosfw.cli.{name}").add_arguments(command)
+        options = parser.parse_args(arguments)
+        return int(importlib.import_module(f"vosfw.cli.{options.command}").run(options))
+    except VosfwError as error:
+        print(f"vosfw: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vosfw: stopped; what was written so far is valid", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

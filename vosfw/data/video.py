@@ -1,0 +1,272 @@
+"""Videos as lazy views, and what every data set of videos shares."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vosfw.data.io import frame_size, read_frame, read_mask
+from vosfw.data.sampler import ClipRequest
+from vosfw.data.video_file import VideoFile
+from vosfw.errors import DatasetError
+from vosfw.types import MAX_SLOTS, VOID, ClipMeta
+
+TRIES = 5
+"""Draws until a clip's first frame shows an object (STCN: 5); after that the clip is all background."""
+
+
+class Sample(NamedTuple):
+    """One training clip as read, before augmentation and batching."""
+
+    frames: UInt8[Tensor, "T 3 Y X"]
+    labels: UInt8[Tensor, "T Y X"]
+    """Slot + 1 per pixel, 0 background, VOID unlabelled."""
+    given: Bool[Tensor, "T K"]
+    meta: ClipMeta
+
+
+class Video(ABC):
+    """Frames and masks of one video, read when asked for. Nothing is kept; pickles to the worker that reads it.
+
+    Objects are handed over (``given``) in the first annotated frame, or, with ``join="any"``, each one in the first
+    frame whose mask shows it. Slots are in order of that frame, then of the object's id.
+
+    Args:
+        name: Of the video, as in lists and results.
+        frames: Names of the frames without suffix, in time order.
+        annotated: Indices of the frames that have a mask.
+        join: Whether objects may join after the first annotated frame.
+        wanted: Frames that are to be predicted; all by default.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        frames: Sequence[str],
+        annotated: Sequence[int],
+        *,
+        join: Literal["first", "any"] = "first",
+        wanted: Sequence[bool] | None = None,
+    ) -> None:
+        self.name = name
+        self.frames = tuple(frames)
+        self.annotated = tuple(sorted(annotated))
+        self.join = join
+        self.wanted = (True,) * len(self.frames) if wanted is None else tuple(wanted)
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @abstractmethod
+    def frame(self, index: int) -> UInt8[Tensor, "3 Y X"]:
+        """One RGB frame."""
+
+    @abstractmethod
+    def id_map(self, index: int) -> UInt8[Tensor, "Y X"]:
+        """The user's object ids in one annotated frame: 0 background, 255 unlabelled."""
+
+    def read(self, index: int) -> tuple[UInt8[Tensor, "3 Y X"], UInt8[Tensor, "Y X"]]:
+        """An annotated frame and its object ids."""
+        return self.frame(index), self.id_map(index)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @cached_property
+    def introduced(self) -> dict[int, int]:
+        """The frame in which each object id is handed over, in the order of slots.
+
+        Raises:
+            DatasetError: If no mask shows an object, or there are more objects than a label map holds.
+        """
+        found: dict[int, int] = {}
+        for index in self.annotated if self.join == "any" else self.annotated[:1]:
+            for id_ in present_ids(self.id_map(index)):
+                found.setdefault(id_, index)
+        if not found:
+            where = f"frame '{self.frames[self.annotated[0]]}'" if self.annotated else "no mask file"
+            raise DatasetError(
+                f"No object in the given mask of '{self.name}' ({where}): every pixel is background or unlabelled. "
+                "Draw at least one object, with an id from 1 to 254."
+            )
+        if len(found) > MAX_SLOTS:
+            raise DatasetError(f"'{self.name}' has {len(found)} objects; at most {MAX_SLOTS} fit. Split its masks.")
+        return found
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The user's object id of each slot."""
+        return tuple(self.introduced)
+
+    @property
+    def given(self) -> dict[int, tuple[int, ...]]:
+        """Slots whose mask is handed over, by frame."""
+        frames: dict[int, tuple[int, ...]] = {}
+        for slot, index in enumerate(self.introduced.values()):
+            frames[index] = (*frames.get(index, ()), slot)
+        return frames
+
+    def truth(self, index: int) -> UInt8[Tensor, "Y X"] | None:
+        """Slot + 1 per pixel of the objects handed over so far, 0 background, VOID kept; None without a mask."""
+        if index not in self.annotated:
+            return None
+        known = [id_ if start <= index else None for id_, start in self.introduced.items()]
+        return slot_labels(self.id_map(index), known)
+
+    def given_mask(self, index: int) -> UInt8[Tensor, "Y X"]:
+        """Slot + 1 per pixel, of the slots given in this frame only; VOID kept.
+
+        Raises:
+            DatasetError: If no mask is given in this frame.
+        """
+        slots = self.given.get(index)
+        if slots is None:
+            raise DatasetError(f"No mask is given in frame {index} of '{self.name}'; frames: {sorted(self.given)}.")
+        return slot_labels(self.id_map(index), [id_ if slot in slots else None for slot, id_ in enumerate(self.ids)])
+
+
+def present_ids(ids: UInt8[Tensor, "Y X"]) -> list[int]:
+    """Object ids in a map, ascending."""
+    counts = torch.bincount(ids.flatten(), minlength=256)
+    return (counts[1:VOID].nonzero().flatten() + 1).tolist()
+
+
+def slot_labels(ids: UInt8[Tensor, "*t Y X"], slots: Sequence[int | None]) -> UInt8[Tensor, "*t Y X"]:
+    """Object ids to slot + 1; ids of no slot become background, VOID stays.
+
+    Args:
+        ids: Object id per pixel.
+        slots: Object id of each slot; None leaves the slot out.
+    """
+    table = np.zeros(256, np.uint8)
+    table[VOID] = VOID
+    for slot, id_ in enumerate(slots):
+        if id_ is not None:
+            table[id_] = slot + 1
+    return torch.from_numpy(table[ids.numpy()])
+
+
+class FileVideo(Video):
+    """A video of picture files, or a video file, with masks as PNG.
+
+    Args:
+        name: Of the video.
+        frames: Paths of the frames in time order, or a video file (its frames are named 00000, 00001, ...).
+        masks: Path of each mask by the index of its frame.
+        join: See ``Video``.
+        binary: Read every value but 0 as object 1 (DAVIS 2016).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        frames: Sequence[Path] | VideoFile,
+        masks: Mapping[int, Path],
+        *,
+        join: Literal["first", "any"] = "first",
+        binary: bool = False,
+    ) -> None:
+        if len(frames) == 0:
+            raise DatasetError(f"The video '{name}' has no frames. Add pictures or take it out of the list.")
+        stems = [f"{i:05d}" for i in range(len(frames))] if isinstance(frames, VideoFile) else [f.stem for f in frames]
+        super().__init__(name, stems, tuple(masks), join=join)
+        self._source = frames
+        self._masks = dict(masks)
+        self._binary = binary
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first frame; all others must agree."""
+        return self._source.size if isinstance(self._source, VideoFile) else frame_size(self._source[0])
+
+    def frame(self, index: int) -> UInt8[Tensor, "3 Y X"]:
+        """One RGB frame.
+
+        Raises:
+            DatasetError: If it is missing, damaged or of another size than the first.
+        """
+        source = self._source[index]
+        frame = source if isinstance(source, Tensor) else read_frame(source)
+        if frame.shape[1:] != self.size:
+            raise DatasetError(
+                f"Frame '{self.frames[index]}' of '{self.name}' is {tuple(frame.shape[1:])}, the first one {self.size} "
+                "(height, width). Export all frames at one size."
+            )
+        return frame
+
+    def id_map(self, index: int) -> UInt8[Tensor, "Y X"]:
+        """Object ids of an annotated frame.
+
+        Raises:
+            DatasetError: If the frame has no mask, or the mask is damaged or does not fit the frame.
+        """
+        if index not in self._masks:
+            raise DatasetError(f"Frame '{self.frames[index]}' of '{self.name}' has no mask. Add one, or do not ask.")
+        ids = read_mask(self._masks[index], self.size)
+        return (ids > 0).to(torch.uint8) if self._binary else ids
+
+
+class VideoDataset(Dataset[Sample], ABC):
+    """An index of videos; what to read is decided by a sampler's ``ClipRequest``.
+
+    Args:
+        videos: Names of the videos.
+    """
+
+    def __init__(self, videos: Sequence[str]) -> None:
+        self.videos = tuple(videos)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    @abstractmethod
+    def video(self, index: int) -> Video:
+        """A lazy view of one video."""
+
+    @property
+    @abstractmethod
+    def annotated(self) -> Sequence[Sequence[int]]:
+        """Indices of the annotated frames of each video, without opening any file."""
+
+    @property
+    @abstractmethod
+    def lengths(self) -> Sequence[int]:
+        """Number of frames of each video."""
+
+    def __getitem__(self, request: ClipRequest) -> Sample:
+        """The clip a sampler asks for: a pure function of the request.
+
+        Slots are the objects of the clip's first frame, by id; everything else is background. Should the first frame
+        show no object, the clip is moved in time, frame gaps kept, up to ``TRIES - 1`` times.
+        """
+        video = self.video(request.video)
+        frames, ids = request.frames, list[int]()
+        draw = np.random.default_rng(request.seed)
+        annotated = np.asarray(self.annotated[request.video])
+        for _ in range(TRIES):
+            ids = present_ids(video.id_map(frames[0]))
+            if ids:
+                break
+            frames = _moved(frames, annotated, draw)
+        pairs = [video.read(i) for i in frames]
+        labels = slot_labels(torch.stack([pair[1] for pair in pairs]), ids)
+        given = torch.zeros(len(frames), len(ids), dtype=torch.bool)
+        given[0] = True
+        meta = ClipMeta(video.name, tuple(video.frames[i] for i in frames), tuple(ids), video.size, request.seed)
+        return Sample(torch.stack([pair[0] for pair in pairs]), labels, given, meta)
+
+
+def _moved(frames: tuple[int, ...], annotated: np.ndarray, draw: np.random.Generator) -> tuple[int, ...]:
+    """The same steps through the annotated frames from another start."""
+    places = np.searchsorted(annotated, frames)
+    shift = draw.integers(-places.min(), len(annotated) - places.max())
+    return tuple(annotated[places + shift].tolist())

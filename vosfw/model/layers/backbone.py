@@ -1,0 +1,64 @@
+"""Image backbones from timm, with errors that say what to do."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from vosfw.errors import CheckpointError, ConfigError
+
+
+def create_backbone(name: str, strides: Iterable[int], *, pretrained: bool) -> Any:
+    """A timm network that returns its last feature maps at ``strides``, cut off behind the coarsest.
+
+    Args:
+        name: As timm spells it.
+        strides: In pixels, fine to coarse.
+        pretrained: Load timm's ImageNet weights.
+
+    Raises:
+        ConfigError: If timm knows no such network, or it lacks a stride.
+        CheckpointError: If the weights cannot be had.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3) or ["resnet50"]
+        raise ConfigError(f"timm has no network {name!r}; did you mean {' or '.join(near)}?")
+    try:
+        with torch.device("meta"):
+            known = list(timm.create_model(name, features_only=True).feature_info.reduction())
+        levels = tuple(len(known) - 1 - known[::-1].index(stride) for stride in strides)
+    except (RuntimeError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{name} has no feature maps at strides {tuple(strides)}: {error}; try resnet50") from error
+    try:
+        backbone = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=levels)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"cannot load the ImageNet weights of {name}: {error}\nCheck the connection, copy timm's cache from a "
+            "machine that has one (~/.cache/huggingface/hub), or set pretrained=false."
+        ) from error
+    if not pretrained:
+        _open_branches(backbone)
+    return backbone
+
+
+def freeze_statistics(module: nn.Module) -> None:
+    """Let batch norms use their running statistics, also in training; their affine parameters still learn."""
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.eval()
+
+
+def image_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of RGB in 0..1 that a timm network expects."""
+    config: Any = backbone.pretrained_cfg
+    return tuple(config["mean"]), tuple(config["std"])
+
+
+def _open_branches(backbone: nn.Module) -> None:
+    """Undo timm's zero initialisation of a branch's last norm: behind frozen statistics the branch would not learn."""
+    for layer in backbone.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.affine and not layer.weight.any():
+            nn.init.ones_(layer.weight)

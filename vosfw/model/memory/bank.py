@@ -1,0 +1,76 @@
+"""A bank of memory cells that keeps whole frames, permanent ones first and a transient one behind them."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+Policy = Literal["first_and_newest", "spread"]
+
+
+class TokenBank(NamedTuple):
+    """Keys and values, a row per memory cell: gathering the values of a cell for all objects is one read."""
+
+    key: Float[Tensor, "B g N C"]
+    value: Float[Tensor, "B g N k Cv"]
+    """``k`` objects share each of the ``g`` groups of keys."""
+    written: Integer[Tensor, "n"]
+    """Running numbers of the permanent frames, oldest first; cells beyond them belong to the transient frame."""
+
+
+def empty_bank(key: Float[Tensor, "B g C h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
+    """A bank without frames for such keys and values."""
+    keys, values = _rows(key, value)
+    return TokenBank(keys[:, :, :0], values[:, :, :0], torch.zeros(0, dtype=torch.long, device=key.device))
+
+
+def write_frame(
+    bank: TokenBank,
+    key: Float[Tensor, "B g C h w"],
+    value: Float[Tensor, "B k Cv h w"],
+    *,
+    keep: bool,
+    max_frames: int | None,
+    policy: Policy,
+) -> TokenBank:
+    """The bank with one more frame in place of its transient one.
+
+    Args:
+        bank: Left as it is.
+        key: Shared by the objects (``g`` = 1) or one per object.
+        value: Of the same frame.
+        keep: Whether the frame stays.
+        max_frames: Most permanent frames; None for any number.
+        policy: Which frame gives way to a new permanent one. ``first_and_newest``: the second oldest. ``spread``: the
+            one whose neighbours in time are closest together, so that the whole past stays covered, ever more thinly.
+    """
+    cells = key.shape[-2] * key.shape[-1]
+    written = bank.written
+    permanent = written.shape[0] * cells
+    keys, values = _rows(key, value)
+    old = [bank.key[:, :, :permanent], bank.value[:, :, :permanent]]
+    if keep:
+        if max_frames is not None and written.shape[0] >= max_frames:
+            kept = _without_one(written, policy)
+            cell = (kept[:, None] * cells + torch.arange(cells, device=kept.device)).flatten()
+            old = [rows.index_select(2, cell) for rows in old]
+            written = written[kept]
+        number = written[-1:] + 1 if written.shape[0] else written.new_zeros(1)
+        written = torch.cat([written, number])
+    return TokenBank(torch.cat([old[0], keys], 2), torch.cat([old[1], values], 2), written)
+
+
+def _rows(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    groups = key.shape[1]
+    values = value.unflatten(1, (groups, -1)).permute(0, 1, 4, 5, 2, 3)
+    return key.flatten(3).transpose(2, 3), values.flatten(2, 3)
+
+
+def _without_one(written: Tensor, policy: Policy) -> Tensor:
+    """Positions of all permanent frames but the one to go; neither the first nor the newest."""
+    position = torch.arange(written.shape[0] - 1, device=written.device)
+    if policy == "first_and_newest":
+        return position + (position >= 1)
+    span = written[2:] - written[:-2]
+    return position + (position >= span.argmin() + 1)

@@ -1,0 +1,145 @@
+"""Networks that read a memory of keys and values: STM, KMN, GCM, STCN, PCVOS."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vosfw.errors import ConfigError
+from vosfw.interfaces import Decoder, Encoder, Grid, Memory, Refiner, Segmenter, ValueEncoder
+from vosfw.ops.aggregate import soft_aggregate
+from vosfw.types import Features, ObjectMasks
+
+
+class Bucket(NamedTuple):
+    """Objects that joined in the same frame: they share a bank, and its keys if keys depend on the frame alone."""
+
+    slots: Integer[Tensor, "k"]
+    bank: Any
+    """The memory part's own NamedTuple."""
+
+
+class MemoryState(NamedTuple):
+    """What the network remembers of a video."""
+
+    buckets: tuple[Bucket, ...]
+    valid: Bool[Tensor, "B K"]
+
+
+class MemoryNetwork(Segmenter[MemoryState]):
+    """Encodes frames, reads each object's memory, decodes the read-out and aggregates the objects (STCN, section 3).
+
+    ``Features.levels`` are the encoder's coarsest map, the matching key, the frame's own value (the query side of the
+    decoder's input), then the encoder's finer maps. Objects that join later get a bucket of their own: ``memorize``
+    takes slots beyond the state's ``K`` for new.
+
+    Args:
+        encoder: Image encoder; its coarsest level has the stride of ``grid_multiple``.
+        value_encoder: Factory, called with ``frame_channels``, ``key_dim`` and ``value_dim``.
+        memory: How banks are written and read.
+        refiner: Factory, called with ``frame_channels`` and ``value_channels``.
+        decoder: Factory, called with ``value_channels`` and ``skip_channels`` (frame value first, then finer levels).
+        key_dim: Width of matching keys.
+        value_dim: Width of values, of objects and of the frame.
+        clip_length: Frames per ``segment`` call.
+        grid_multiple: Input sides are padded to multiples of it; 1 takes any size.
+
+    Raises:
+        ConfigError: If a width or length is below 1.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        value_encoder: Callable[..., ValueEncoder],
+        memory: Memory[Any],
+        refiner: Callable[..., Refiner],
+        decoder: Callable[..., Decoder],
+        key_dim: int = 64,
+        value_dim: int = 512,
+        clip_length: int = 1,
+        grid_multiple: int = 16,
+    ) -> None:
+        super().__init__()
+        sizes = {"key_dim": key_dim, "value_dim": value_dim, "clip_length": clip_length, "grid_multiple": grid_multiple}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ConfigError(f"model.{name} is {size}; wanted a whole number from 1")
+        coarse, *finer = encoder.out_channels
+        self.encoder = encoder
+        self.key_proj = nn.Conv2d(coarse, key_dim, 3, padding=1)
+        self.value_proj = nn.Conv2d(coarse, value_dim, 3, padding=1)
+        self.value_encoder = value_encoder(frame_channels=coarse, key_dim=key_dim, value_dim=value_dim)
+        self.memory = memory
+        self.refiner = refiner(frame_channels=coarse, value_channels=self.value_encoder.out_channels)
+        self.decoder = decoder(value_channels=self.value_encoder.out_channels, skip_channels=(value_dim, *finer))
+        self.clip_length = clip_length
+        self.grid = Grid(grid_multiple, "pad")
+        self.pad_color = encoder.pad_color
+        nn.init.orthogonal_(self.key_proj.weight)
+        nn.init.zeros_(self.key_proj.bias)  # type: ignore[arg-type]
+
+    def encode(self, frames: Float[Tensor, "B T 3 H W"]) -> Features:
+        """See ``Segmenter.encode``."""
+        coarse, *finer = self.encoder(frames.flatten(0, 1))
+        levels = (coarse, self.key_proj(coarse), self.value_proj(coarse), *finer)
+        return Features(frames, tuple(level.unflatten(0, frames.shape[:2]) for level in levels))
+
+    def init_state(self, features: Features, masks: ObjectMasks, *, keep: bool = True) -> MemoryState:
+        """See ``Segmenter.init_state``; all slots share one bucket."""
+        return self.memorize(features, masks, MemoryState((), masks.valid[:, :0]), keep=keep)
+
+    def segment(
+        self, features: Features, state: MemoryState
+    ) -> tuple[Float[Tensor, "B T K+1 y x"], MemoryState]:
+        """See ``Segmenter.segment``; the logits are those of soft aggregation, at input size."""
+        coarse, key, frame_value, *finer = features.levels
+        size = features.frames.shape[-2:]
+        if not state.buckets:
+            nothing = frame_value.new_zeros(*features.frames.shape[:2], 0, *size)
+            return soft_aggregate(nothing.transpose(1, 2), state.valid).transpose(1, 2), state
+        value = self.refiner(coarse.transpose(1, 2), self._read(key.transpose(1, 2), state))
+        logits = self.decoder(value, (frame_value, *finer)).float()
+        probs = F.interpolate(logits.flatten(0, 1), size, mode="bilinear", align_corners=False).sigmoid()
+        probs = probs.unflatten(0, logits.shape[:2])
+        return soft_aggregate(probs.transpose(1, 2), state.valid).transpose(1, 2), state
+
+    def memorize(self, features: Features, masks: ObjectMasks, state: MemoryState, *, keep: bool) -> MemoryState:
+        """See ``Segmenter.memorize``; a slot of the state that turns valid later has been in memory, empty, before."""
+        known = state.valid.shape[1]
+        masks = masks.grow(known)
+        probs, size = masks.probs[:, 1:], features.frames.shape[-2:]
+        if probs.shape[-2:] != size:
+            probs = F.interpolate(probs, size, mode="bilinear", align_corners=False)
+        if not probs.shape[1]:
+            return state
+        key, value = self.value_encoder(features, probs, masks.valid)
+        buckets = list(state.buckets)
+        if probs.shape[1] > known:
+            slots = torch.arange(known, probs.shape[1], device=probs.device)
+            buckets.append(Bucket(slots, self.memory.empty(_of(slots, key), _of(slots, value))))
+        buckets = [
+            bucket._replace(
+                bank=self.memory.write(bucket.bank, _of(bucket.slots, key), _of(bucket.slots, value), keep=keep)
+            )
+            for bucket in buckets
+        ]
+        return MemoryState(tuple(buckets), masks.valid)
+
+    def _read(self, query: Float[Tensor, "B C T h w"], state: MemoryState) -> Float[Tensor, "B K D T h w"]:
+        """The read-outs of all buckets, in the order of slots."""
+        reads = [self.memory.read(bucket.bank, query) for bucket in state.buckets]
+        if len(reads) == 1:
+            return reads[0]
+        slots = torch.cat([bucket.slots for bucket in state.buckets])
+        return torch.cat(reads, dim=1).index_select(1, slots.argsort())
+
+
+def _of(slots: Integer[Tensor, "k"], x: Float[Tensor, "B g *s"]) -> Float[Tensor, "B k *s"]:
+    """The rows of a bucket's slots; a row that all slots share stays one."""
+    if x.shape[1] in (1, slots.shape[0]):
+        return x
+    return x.index_select(1, slots)

@@ -1,0 +1,244 @@
+"""Streaming: frames in, label maps with the user's ids out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer, Shaped
+from torch import Tensor
+
+from vosfw.engine.engine import Engine
+from vosfw.engine.stream import GivenMasks, Stream
+from vosfw.errors import ConfigError, DatasetError, UnsupportedError
+from vosfw.interfaces import Segmenter
+from vosfw.types import MAX_SLOTS, Step
+
+__all__ = ["Prediction", "Predictor", "as_id_map"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The result for one frame."""
+
+    index: int
+    """Frame number, counted from the first frame of the session."""
+    labels: Integer[np.ndarray, "Y X"]
+    """The user's id of each pixel, 0 background; uint8 unless an id is above 255."""
+    ids: tuple[int, ...]
+    """Ids of the objects known at this frame."""
+    scores: Float[Tensor, "O Y X"]
+    """Class probabilities on the model's device; row 0 is the background."""
+
+    @property
+    def probs(self) -> dict[int, Float[np.ndarray, "Y X"]]:
+        """Probability map of each object by id."""
+        maps = self.scores.float().cpu().numpy()
+        return {object_id: maps[slot + 1] for slot, object_id in enumerate(self.ids)}
+
+
+class Predictor:
+    """Segments a video frame by frame with the engine of evaluation.
+
+    Args:
+        model: A network, such as ``vosfw.load`` returns.
+        device: Where to compute; None takes the GPU if there is one.
+        short_side: Length of the shorter side of the network's input; None keeps the engine's setting.
+        engine: Engine options; None takes those that came with the model.
+
+    Example:
+        >>> predictor = Predictor(model)
+        >>> predictor.add_object(mask, id=7)
+        >>> for frame in camera:
+        ...     for prediction in predictor.step(frame):
+        ...         show(prediction.labels)
+        >>> rest = predictor.flush()
+    """
+
+    def __init__(
+        self,
+        model: Segmenter[Any],
+        device: str | torch.device | None = None,
+        short_side: int | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = model.to(self.device).eval()
+        self.engine: Engine = engine or model.default_engine or Engine()
+        if short_side is not None:
+            self.engine = self.engine.replace(short_side=short_side)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new video; all objects are forgotten."""
+        self._stream: Stream | None = None
+        self._size: tuple[int, int] | None = None
+        self._slots: list[int] = []
+        self._removed: set[int] = set()
+        self._new: dict[int, Shaped[np.ndarray, "Y X"]] = {}
+
+    @property
+    def started(self) -> bool:
+        """Whether a first mask was given."""
+        return bool(self._slots or self._new)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the objects that are being followed."""
+        return tuple(object_id for object_id in self._slots if object_id not in self._removed)
+
+    def add_object(self, mask: Any, id: int | None = None) -> None:
+        """Hand over masks that belong to the next frame; of a known id, it corrects that object.
+
+        Where masks of several calls overlap, the later one wins.
+
+        Args:
+            mask: Bool [Y, X] with ``id``, or an integer map of ids (0 background, 255 unlabelled) without.
+            id: The object's id, from 1.
+
+        Raises:
+            DatasetError: If the mask is empty, of the wrong kind, or not of the video's size.
+            UnsupportedError: If an id was removed before, or there are too many objects.
+        """
+        array = np.asarray(mask)
+        if id is None:
+            id_map = as_id_map(array)
+            new = {int(i): id_map == i for i in np.unique(id_map) if i not in (0, 255)}
+        else:
+            if id < 1:
+                raise DatasetError(f"object id {id} is not usable; wanted a whole number from 1")
+            if array.ndim != 2:
+                raise DatasetError(f"the mask of object {id} has shape {array.shape}; wanted height x width")
+            new = {id: array.astype(bool)} if array.any() else {}
+        if not new:
+            raise DatasetError(
+                "the mask holds no object: every pixel is background. Give a mask with at least one object."
+            )
+        if self._size is not None and array.shape != self._size:
+            raise DatasetError(f"the mask is {_size(array.shape)}, the video's frames are {_size(self._size)}")
+        for object_id in new:
+            if object_id in self._removed:
+                raise UnsupportedError(f"object {object_id} was removed; add it again under another id")
+        if len({*self._slots, *self._new, *new}) > MAX_SLOTS:
+            raise UnsupportedError(f"more than {MAX_SLOTS} objects in one video")
+        for object_id, area in new.items():
+            self._new = {known: old & ~area for known, old in self._new.items() if old.shape == area.shape}
+            self._new[object_id] = area
+
+    @torch.no_grad()
+    def step(self, frame: Any) -> list[Prediction]:
+        """Take in the next frame; returns the results that are complete, none before the first mask.
+
+        Per-frame networks return one result at once; per-clip networks none until a clip is full.
+
+        Args:
+            frame: RGB, uint8 [Y, X, 3] array or picture, or uint8 [3, Y, X] tensor.
+
+        Raises:
+            DatasetError: If the frame is of another kind or size than those before, or than its mask.
+        """
+        tensor = _as_frame(frame)
+        size = (tensor.shape[1], tensor.shape[2])
+        if self._size is not None and size != self._size:
+            raise DatasetError(f"frame {self._frames} is {_size(size)}, those before were {_size(self._size)}")
+        for object_id, area in self._new.items():
+            if area.shape != size:
+                raise DatasetError(f"the mask of object {object_id} is {_size(area.shape)}, its frame {_size(size)}")
+        self._size = size
+        if self._stream is None:
+            self._stream = self.engine.stream(self.model, size)
+        stream, given = self._stream, self._given(size)
+        if not stream.needs(given=given is not None, wanted=True):
+            stream.skip()
+            return []
+        placed = stream.place_frames(tensor[None].to(self.device))
+        return [self._publish(step) for step in stream.push(placed, given=given)]
+
+    @torch.no_grad()
+    def flush(self) -> list[Prediction]:
+        """Results of the frames that wait for a full clip; call it at the end of the video."""
+        return [] if self._stream is None else [self._publish(step) for step in self._stream.flush()]
+
+    def remove_object(self, id: int) -> None:
+        """Stop following an object; frames not returned yet no longer show it. Its id cannot be used again.
+
+        Raises:
+            DatasetError: If no such object is being followed.
+        """
+        if id in self._new and id not in self._slots:
+            del self._new[id]
+            return
+        if id not in self.ids or self._stream is None:
+            raise DatasetError(f"no object {id} is being followed; the objects are {list(self.ids)}")
+        self._removed.add(id)
+        self._new.pop(id, None)
+        self._stream.remove(self._slots.index(id))
+
+    @property
+    def _frames(self) -> int:
+        return 0 if self._stream is None else self._stream.next_frame
+
+    def _given(self, size: tuple[int, int]) -> GivenMasks | None:
+        new, self._new = self._new, {}
+        if not new or self._stream is None:
+            return None
+        introduces = False
+        for object_id in sorted(new):
+            if object_id not in self._slots:
+                self._slots.append(object_id)
+                introduces = True
+        labels = np.zeros(size, np.uint8)
+        given = torch.zeros(1, len(self._slots), dtype=torch.bool)
+        for object_id, area in new.items():
+            slot = self._slots.index(object_id)
+            labels[area] = slot + 1
+            given[0, slot] = True
+        return self._stream.hand_over(
+            torch.from_numpy(labels)[None].to(self.device),
+            given.to(self.device),
+            introduces=introduces,
+            complete=set(new) >= set(self.ids),
+        )
+
+    def _publish(self, step: Step) -> Prediction:
+        if self._stream is None:
+            raise ConfigError("the session has no frame yet")
+        probs = self.engine.publish(step, self._stream.geometry)
+        slots = self.engine.label_map(step, probs)[0].cpu().numpy()
+        ids = self._slots[: probs.shape[1] - 1]
+        table = np.array([0, *ids])
+        table = table.astype(np.uint8 if table.max() <= 255 else np.int32)
+        return Prediction(step.frame, table[slots], tuple(ids), probs[0])
+
+
+def as_id_map(mask: Any) -> Integer[np.ndarray, "Y X"]:
+    """A mask as a map of integer ids.
+
+    Raises:
+        DatasetError: If it is not two-dimensional, or neither bool nor integer.
+    """
+    array = np.asarray(mask)
+    if array.ndim != 2:
+        raise DatasetError(f"the mask has shape {array.shape}; wanted height x width, one id per pixel")
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise DatasetError(f"the mask has values of type {array.dtype}; wanted bool or whole numbers")
+    return array
+
+
+def _as_frame(frame: Any) -> Tensor:
+    tensor = frame if isinstance(frame, Tensor) else torch.from_numpy(np.ascontiguousarray(np.asarray(frame)))
+    if tensor.ndim == 3 and not isinstance(frame, Tensor):
+        tensor = tensor.permute(2, 0, 1)
+    if tensor.ndim != 3 or tensor.shape[0] != 3 or tensor.dtype != torch.uint8:
+        raise DatasetError(
+            f"the frame has shape {tuple(np.shape(frame))} and type {getattr(frame, 'dtype', type(frame).__name__)}; "
+            "wanted RGB as a uint8 array [height, width, 3] or tensor [3, height, width]"
+        )
+    return tensor
+
+
+def _size(shape: Sequence[int] | Mapping[int, int]) -> str:
+    return "x".join(str(side) for side in shape)
