@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
@@ -14,15 +14,17 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
+from vosfw.composition import check_composition
 from vosfw.data.prefetch import prefetch
 from vosfw.data.video import Video
-from vosfw.engine.engine import Engine, VideoSource
-from vosfw.errors import CheckpointError, ConfigError
+from vosfw.engine.engine import Engine
+from vosfw.errors import ConfigError
 from vosfw.interfaces import Segmenter
+from vosfw.metrics.result import JAndFResult
 from vosfw.ops.allocator import keep_large_blocks
 from vosfw.types import Clip
 
-__all__ = ["FrameCallback", "FrameResult", "VOSModule", "check_composition"]
+__all__ = ["FrameCallback", "FrameResult", "VOSModule"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ class FrameResult(NamedTuple):
     """One frame of an evaluated video, right after it was segmented."""
 
     video: Video
-    index: int
+    frame: int
+    """Its number in the video."""
     labels: Integer[Tensor, "Y X"]
     """Slot + 1 per pixel at the video's own size, uint8, on the device; given pixels are copied."""
     truth: Integer[Tensor, "Y X"] | None
@@ -86,13 +89,13 @@ class VOSModule(pl.LightningModule):
         self.loss = loss
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.scores = nn.ModuleDict({} if metrics is None else {"val": metrics, "test": metrics.clone()})
+        self.val_metric: Any = metrics
+        self.test_metric: Any = None if metrics is None else metrics.clone()
         self.composition = dict(composition or {})
+        self.result: JAndFResult | None = None
+        """Of the last validation or test."""
         self.total_steps = math.inf
-        self.unscored: list[str] = []
         self._frames, self._seconds = 0, 0.0
-        # A process may have no video to evaluate when there are fewer videos than processes.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         if compile is not None:
             for name in COMPILED:
                 setattr(segmenter, name, torch.compile(getattr(segmenter, name), **compile))
@@ -167,3 +170,116 @@ class VOSModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the scores of the test videos."""
         self._finish("test")
+
+    def on_predict_epoch_end(self) -> None:
+        """Lightning's hook."""
+        self._finish(None)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what ``vosfw.load`` needs to rebuild the network."""
+        checkpoint["vosfw"] = {"version": 1, **self.composition}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another composition.
+
+        Raises:
+            CheckpointError: Naming both and the first options that differ.
+        """
+        check_composition(self.composition, checkpoint.get("vosfw", {}), "the checkpoint")
+
+    def _start(self, stage: str | None) -> None:
+        self._frames, self._seconds = 0, 0.0
+        metric = self._metric(stage)
+        if metric is not None:
+            metric.reset()
+
+    def _metric(self, stage: str | None) -> Any:
+        return {"val": self.val_metric, "test": self.test_metric}.get(stage or "")
+
+    @torch.no_grad()
+    def _evaluate(self, video: Video, stage: str | None) -> None:
+        """Segment a video frame by frame, showing each one to metrics and callbacks, and keeping none."""
+        trainer: Any = self.trainer
+        watchers = [callback for callback in trainer.callbacks if isinstance(callback, FrameCallback)]
+        metric = self._metric(stage)
+        # Without any truth but the given masks, only the first frame is handed on: the video is listed as unscored.
+        known = video.annotated if any(t not in video.given for t in video.annotated) else video.annotated[:1]
+        geometry = self.engine.geometry(video.size, self.engine.augment(self.segmenter).grid)
+        source = ReadAhead(video, unwanted=self.engine.policy.process_unwanted)
+        try:
+            steps = self.engine.run(self.segmenter, source, self.device)
+            while True:
+                start = time.perf_counter()
+                step = next(steps, None)
+                if step is None:
+                    break
+                labels = self.engine.labels(step, geometry)[0]
+                if labels.is_cuda:
+                    torch.cuda.synchronize(labels.device)
+                self._seconds += time.perf_counter() - start
+                self._frames += 1
+                truth = video.truth(step.frame) if metric is not None or watchers else None
+                if metric is not None and truth is not None and step.frame in known:
+                    metric.update(
+                        labels[None],
+                        truth[None].to(labels.device),
+                        video=video.name,
+                        ids=video.ids,
+                        frames=[video.frames[step.frame]],
+                    )
+                result = FrameResult(video, step.frame, labels, truth, step.predicted)
+                for callback in watchers:
+                    callback.on_frame(self.trainer, self, result)
+        finally:
+            source.close()
+
+    def _finish(self, stage: str | None) -> None:
+        speed = self._frames / self._seconds if self._seconds else 0.0
+        if stage is None:
+            logger.info("segmented %d frames, %.1f a second", self._frames, speed)
+            return
+        self.log("perf/fps", speed, sync_dist=True)
+        metric = self._metric(stage)
+        if metric is None:
+            return
+        self.result = result = metric.compute()
+        if result.unscored and self.trainer.is_global_zero:
+            logger.info("no score for %d videos: %s", len(result.unscored), ", ".join(result.unscored))
+        for name, value in result.scalars().items():
+            self.log(f"{stage}/{name}", value, prog_bar=name == "j_and_f")
+
+
+class ReadAhead:
+    """A video (``VideoSource``) whose frames a thread reads while the network works on those before.
+
+    Args:
+        video: The video; nobody else may read its frames meanwhile.
+        unwanted: Whether frames that are not wanted may be asked for.
+    """
+
+    def __init__(self, video: Video, *, unwanted: bool = False) -> None:
+        self.video = video
+        self.size = video.size
+        self.given = video.given
+        self.wanted = video.wanted
+        first = min(self.given, default=0)
+        asked = [t for t in range(first, len(video)) if unwanted or self.wanted[t] or t in self.given]
+        self._frames = cast("Generator[tuple[int, Tensor]]", prefetch(lambda t: (t, video.frame(t)), asked))
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def frame(self, index: int) -> Tensor:
+        """RGB, uint8 [3, Y, X]; frames are to be asked for in increasing order."""
+        for t, frame in self._frames:
+            if t == index:
+                return frame
+        raise IndexError(f"frame {index} of '{self.video.name}' was passed over")
+
+    def given_mask(self, index: int) -> Tensor:
+        """See ``VideoSource``."""
+        return self.video.given_mask(index)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._frames.close()

@@ -229,7 +229,7 @@ def as_id_map(mask: Any) -> Integer[np.ndarray, "Y X"]:
 
 
 def _as_frame(frame: Any) -> Tensor:
-    tensor = frame if isinstance(frame, Tensor) else torch.from_numpy(np.ascontiguousarray(np.asarray(frame)))
+    tensor = frame if isinstance(frame, Tensor) else torch.from_numpy(np.array(frame))
     if tensor.ndim == 3 and not isinstance(frame, Tensor):
         tensor = tensor.permute(2, 0, 1)
     if tensor.ndim != 3 or tensor.shape[0] != 3 or tensor.dtype != torch.uint8:

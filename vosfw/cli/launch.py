@@ -58,13 +58,17 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
                 raise
             raise SystemExit(report(error, 1)) from error
 
-    saved, sys.argv = sys.argv, [_script(script), *arguments]
+    # Lightning starts further processes (several GPUs) with what it finds here.
+    main = sys.modules["__main__"]
+    saved, sys.argv = (sys.argv, main.__spec__), [script_of(script), *arguments]
+    if main.__spec__ is not None and main.__spec__.name.startswith("vosfw."):
+        main.__spec__ = None
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
-        sys.argv = saved
+        sys.argv, main.__spec__ = saved
     return 0
 
 
@@ -92,7 +96,8 @@ def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
                 near += [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]][:3]
                 if near and not key.startswith("hydra."):
                     hints.append(f"{key}: no such key; did you mean {' or '.join(dict.fromkeys(near))}?")
-        raise ConfigError("\n".join([*hints, str(error)])) from error
+        text = str(error).partition("\nConfig search path")[0].rstrip()
+        raise ConfigError("\n".join([*hints, text])) from error
     except OmegaConfBaseException as error:
         raise ConfigError(str(error)) from error
 
@@ -137,7 +142,7 @@ def check_writable(folder: Path) -> None:
         raise OutputError(f"cannot write to '{folder}': no permission in '{ancestor}'. Choose another run_dir.")
 
 
-def _script(fallback: str) -> str:
+def script_of(fallback: str) -> str:
     """What Lightning is to start further processes with."""
     name = sys.argv[0]
     return name if name.endswith(("train.py", "evaluate.py")) and Path(name).is_file() else fallback

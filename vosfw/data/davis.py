@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from vosfw.data.index import frame_files, mask_files, select_videos, subfolder
-from vosfw.data.video import FileVideo, VideoDataset
+from vosfw.data.dataset import VideoDataset
+from vosfw.data.index import data_root, frame_files, list_files, mask_files, read_list, select_videos, subfolder
+from vosfw.data.video import FileVideo
 from vosfw.errors import DatasetError
 
 
@@ -25,21 +26,22 @@ class DavisDataset(VideoDataset):
 
     def __init__(
         self,
-        root: Path | str,
+        root: Path | str | None,
         split: str | Sequence[str] = "val",
         year: Literal[2016, 2017] = 2017,
         resolution: str = "480p",
         single_object: bool | None = None,
     ) -> None:
-        self.root = Path(root)
+        self.root = data_root(root)
         self.binary = year == 2016 if single_object is None else single_object
         pictures = subfolder(self.root, "JPEGImages", resolution)
         annotations = subfolder(self.root, "Annotations", resolution)
         # The original 2016 release names the folder of its lists by resolution.
         folders = [self.root / "ImageSets" / name for name in (str(year), resolution)]
-        lists = next((folder for folder in folders if folder.is_dir()), None)
+        lists = next((files for folder in folders if (files := list_files(folder))), {})
         present = sorted(folder.name for folder in pictures.iterdir() if folder.is_dir())
-        super().__init__(select_videos(split, lists, present))
+        listed = sorted({name for file in lists.values() for name in read_list(file)})
+        super().__init__(select_videos(split, lists, present, listed or present))
         self._frames = [frame_files(pictures / name) for name in self.videos]
         self._masks = [
             mask_files(annotations / name, [f.stem for f in frames])

@@ -1,18 +1,29 @@
 """Which frames and masks lie in a folder, and which videos a list names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 
 from vosfw.data.io import FRAME_SUFFIXES
-from vosfw.errors import DatasetError
+from vosfw.errors import ConfigError, DatasetError
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Sort key by which frame_2 comes before frame_10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
+
+
+def data_root(root: Path | str | None) -> Path:
+    """The folder of a data set.
+
+    Raises:
+        ConfigError: If it is not set.
+    """
+    if root is None:
+        raise ConfigError("The folder of the data set is not set. Set data.root=DIR.")
+    return Path(root).expanduser()
 
 
 def subfolder(root: Path, *names: str) -> Path:
@@ -74,36 +85,40 @@ def read_list(path: Path) -> list[str]:
     return list(dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines))
 
 
-def select_videos(split: str | Sequence[str], lists: Path | None, present: Sequence[str]) -> list[str]:
+def list_files(folder: Path) -> dict[str, Path]:
+    """Lists (``*.txt``) in a folder, by name."""
+    return {path.stem: path for path in sorted(folder.glob("*.txt"))}
+
+
+def select_videos(
+    split: str | Sequence[str], lists: Mapping[str, Path], present: Sequence[str], everything: Sequence[str]
+) -> list[str]:
     """The videos that ``split`` names.
 
     Args:
-        split: Name of a list file in ``lists``, of one video, ``all`` (videos of all lists; without lists all
-            that are there), or several names of videos.
-        lists: Folder of ``<split>.txt`` files.
+        split: Name of a list, of one video, ``all``, or several names of videos.
+        lists: List files by name.
         present: Videos that are there.
+        everything: What ``all`` means.
 
     Raises:
         DatasetError: If a name is unknown or nothing is selected.
     """
-    files = {f.stem: f for f in sorted(lists.glob("*.txt"))} if lists is not None and lists.is_dir() else {}
     if not isinstance(split, str):
-        names = list(split)
-    elif split in files:
-        names = read_list(files[split])
-    elif split == "all":
-        names = sorted({name for f in files.values() for name in read_list(f)} if files else present)
+        names = [str(name) for name in split]
+    elif split in lists:
+        names = read_list(lists[split])
     else:
-        names = [split]
+        names = list(everything) if split == "all" else [split]
     known = set(present)
     for name in names:
         if name not in known:
-            near = get_close_matches(name, [*files, *present], n=3)
+            near = get_close_matches(name, [*lists, *present], n=3)
             raise DatasetError(
-                f"No video{' or list' if isinstance(split, str) else ''} '{name}' (split {split!r}). "
-                f"Lists in '{lists}': {', '.join(files) or 'none'}; {len(present)} videos are there"
-                f"{', nearest: ' + ', '.join(near) if near else ''}. Correct data.split or add the video's folder."
+                f"No video{' or list' if name == split else ''} '{name}' (split {split!r}); {len(present)} videos are "
+                f"there, and the lists {', '.join(lists) or '(none)'}{'; nearest: ' + ', '.join(near) if near else ''}."
+                " Correct data.split (train_split, val_split) or add the video."
             )
     if not names:
-        raise DatasetError(f"The split {split!r} names no video. Lists in '{lists}': {', '.join(files) or 'none'}.")
+        raise DatasetError(f"The split {split!r} names no video; {len(present)} are there. Fill it or choose another.")
     return names

@@ -1,5 +1,6 @@
 """Synthetic videos, rendered when asked for: the data set that is always there."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -7,8 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
+from vosfw.data.dataset import VideoDataset
 from vosfw.data.scene import Difficulty, Scene
-from vosfw.data.video import Video, VideoDataset
+from vosfw.data.video import Video
 from vosfw.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
@@ -109,13 +111,13 @@ class SyntheticDataset(VideoDataset):
         split: Literal["train", "val", "test"] = "train",
         videos: int = 64,
         length: int = 24,
-        size: tuple[int, int] = (96, 160),
-        objects: tuple[int, int] = (1, 3),
+        size: Sequence[int] = (96, 160),
+        objects: Sequence[int] = (1, 3),
         seed: int = 0,
-        late: float = 0.0,
-        leave: float = 0.0,
-        distractors: float = 0.3,
-        speed: float = 1.0,
+        late: float | int = 0.0,
+        leave: float | int = 0.0,
+        distractors: float | int = 0.3,
+        speed: float | int = 1.0,
     ) -> None:
         if split not in SPLITS:
             raise ConfigError(f"Unknown split {split!r} of the synthetic set; choose one of {', '.join(SPLITS)}.")
@@ -145,6 +147,4 @@ class SyntheticDataset(VideoDataset):
         """A lazy view of one video."""
         seed = (self.seed, SPLITS.index(self.split), index)
         objects = int(np.random.default_rng((*seed, 1)).integers(self.objects[0], self.objects[1] + 1))
-        return SyntheticVideo(
-            self.videos[index], seed, self.split, self.size, self.length, objects, self.difficulty
-        )
+        return SyntheticVideo(self.videos[index], seed, self.split, self.size, self.length, objects, self.difficulty)

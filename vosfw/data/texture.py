@@ -12,14 +12,17 @@ from torch.nn import functional
 Pattern = Callable[[np.random.Generator, int, int], Tensor]
 
 
-def noise(draw: np.random.Generator, height: int, width: int, cell: float = 24.0) -> Float[Tensor, "h w"]:
+def noise(draw: np.random.Generator, height: int, width: int, cell: float | int = 24.0) -> Float[Tensor, "h w"]:
     """Multi-octave noise in 0..1; ``cell`` is the coarsest wavelength in pixels."""
     field = torch.zeros(height, width)
-    for octave in range(4):
-        step = cell / 2**octave
+    share = 1.0
+    for step in (cell, cell / 2, cell / 4, cell / 8):
+        if step < 2 and share < 1:
+            break
         shape = (max(2, round(height / step)) + 1, max(2, round(width / step)) + 1)
         grid = torch.from_numpy(draw.standard_normal(shape, dtype=np.float32))[None, None]
-        field += functional.interpolate(grid, (height, width), mode="bilinear", align_corners=True)[0, 0] / 2**octave
+        field += functional.interpolate(grid, (height, width), mode="bilinear", align_corners=True)[0, 0] * share
+        share /= 2
     return torch.sigmoid(1.6 * field)
 
 
@@ -31,7 +34,7 @@ def _axes(draw: np.random.Generator, height: int, width: int) -> tuple[Tensor, T
     return x * np.cos(angle) + y * np.sin(angle) + bend, y * np.cos(angle) - x * np.sin(angle) + bend
 
 
-def _wave(phase: Tensor, hardness: float) -> Tensor:
+def _wave(phase: Tensor, hardness: float | int) -> Tensor:
     """Sine in 0..1, squared off by ``hardness``."""
     return 0.5 + 0.5 * torch.tanh(hardness * torch.sin(phase))
 
@@ -124,7 +127,10 @@ def texture(
     families = PATTERNS[split]
     pattern = families[str(draw.choice(list(families)))](draw, height, width)
     hue = draw.uniform() if hue is None else hue
-    shades = [(draw.uniform(0.15, 0.45), draw.uniform(-0.05, 0.05)), (draw.uniform(0.6, 1.0), draw.uniform(-0.15, 0.15))]
+    shades = [
+        (draw.uniform(0.15, 0.45), draw.uniform(-0.05, 0.05)),
+        (draw.uniform(0.6, 1.0), draw.uniform(-0.15, 0.15)),
+    ]
     low, high = (
         torch.tensor(colorsys.hsv_to_rgb((hue + turn) % 1, draw.uniform(0.25, 0.9), value)) for value, turn in shades
     )

@@ -1,35 +1,20 @@
-"""Videos as lazy views, and what every data set of videos shares."""
+"""Videos as lazy views."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vosfw.data.io import frame_size, read_frame, read_mask
-from vosfw.data.sampler import ClipRequest
 from vosfw.data.video_file import VideoFile
 from vosfw.errors import DatasetError
-from vosfw.types import MAX_SLOTS, VOID, ClipMeta
-
-TRIES = 5
-"""Draws until a clip's first frame shows an object (STCN: 5); after that the clip is all background."""
-
-
-class Sample(NamedTuple):
-    """One training clip as read, before augmentation and batching."""
-
-    frames: UInt8[Tensor, "T 3 Y X"]
-    labels: UInt8[Tensor, "T Y X"]
-    """Slot + 1 per pixel, 0 background, VOID unlabelled."""
-    given: Bool[Tensor, "T K"]
-    meta: ClipMeta
+from vosfw.types import MAX_SLOTS, VOID
 
 
 class Video(ABC):
@@ -155,6 +140,11 @@ def slot_labels(ids: UInt8[Tensor, "*t Y X"], slots: Sequence[int | None]) -> UI
     return torch.from_numpy(table[ids.numpy()])
 
 
+def frame_names(frames: Sequence[Path] | VideoFile) -> list[str]:
+    """Names without suffix; frames of a video file are called 00000, 00001, ..."""
+    return [f"{i:05d}" for i in range(len(frames))] if isinstance(frames, VideoFile) else [f.stem for f in frames]
+
+
 class FileVideo(Video):
     """A video of picture files, or a video file, with masks as PNG.
 
@@ -177,8 +167,7 @@ class FileVideo(Video):
     ) -> None:
         if len(frames) == 0:
             raise DatasetError(f"The video '{name}' has no frames. Add pictures or take it out of the list.")
-        stems = [f"{i:05d}" for i in range(len(frames))] if isinstance(frames, VideoFile) else [f.stem for f in frames]
-        super().__init__(name, stems, tuple(masks), join=join)
+        super().__init__(name, frame_names(frames), tuple(masks), join=join)
         self._source = frames
         self._masks = dict(masks)
         self._binary = binary
@@ -213,60 +202,3 @@ class FileVideo(Video):
             raise DatasetError(f"Frame '{self.frames[index]}' of '{self.name}' has no mask. Add one, or do not ask.")
         ids = read_mask(self._masks[index], self.size)
         return (ids > 0).to(torch.uint8) if self._binary else ids
-
-
-class VideoDataset(Dataset[Sample], ABC):
-    """An index of videos; what to read is decided by a sampler's ``ClipRequest``.
-
-    Args:
-        videos: Names of the videos.
-    """
-
-    def __init__(self, videos: Sequence[str]) -> None:
-        self.videos = tuple(videos)
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    @abstractmethod
-    def video(self, index: int) -> Video:
-        """A lazy view of one video."""
-
-    @property
-    @abstractmethod
-    def annotated(self) -> Sequence[Sequence[int]]:
-        """Indices of the annotated frames of each video, without opening any file."""
-
-    @property
-    @abstractmethod
-    def lengths(self) -> Sequence[int]:
-        """Number of frames of each video."""
-
-    def __getitem__(self, request: ClipRequest) -> Sample:
-        """The clip a sampler asks for: a pure function of the request.
-
-        Slots are the objects of the clip's first frame, by id; everything else is background. Should the first frame
-        show no object, the clip is moved in time, frame gaps kept, up to ``TRIES - 1`` times.
-        """
-        video = self.video(request.video)
-        frames, ids = request.frames, list[int]()
-        draw = np.random.default_rng(request.seed)
-        annotated = np.asarray(self.annotated[request.video])
-        for _ in range(TRIES):
-            ids = present_ids(video.id_map(frames[0]))
-            if ids:
-                break
-            frames = _moved(frames, annotated, draw)
-        pairs = [video.read(i) for i in frames]
-        labels = slot_labels(torch.stack([pair[1] for pair in pairs]), ids)
-        given = torch.zeros(len(frames), len(ids), dtype=torch.bool)
-        given[0] = True
-        meta = ClipMeta(video.name, tuple(video.frames[i] for i in frames), tuple(ids), video.size, request.seed)
-        return Sample(torch.stack([pair[0] for pair in pairs]), labels, given, meta)
-
-
-def _moved(frames: tuple[int, ...], annotated: np.ndarray, draw: np.random.Generator) -> tuple[int, ...]:
-    """The same steps through the annotated frames from another start."""
-    places = np.searchsorted(annotated, frames)
-    shift = draw.integers(-places.min(), len(annotated) - places.max())
-    return tuple(annotated[places + shift].tolist())

@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import av
@@ -15,6 +16,8 @@ from torch import Tensor
 from vosfw.data.files import cannot_write, replacing
 from vosfw.errors import DatasetError, OutputError
 
+RECENT = 8
+"""Decoded frames that stay at hand: a reader ahead and a viewer behind it must not take turns in starting over."""
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 
 
@@ -28,11 +31,13 @@ class VideoFile:
         DatasetError: If the file is missing, is no video or has no frames.
     """
 
+    _decoder: Generator[Any, None, None] | None
+    _next: int
+    _recent: dict[int, Tensor]
+
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._decoder: Generator[Any, None, None] | None = None
-        self._next = 0
-        self._last: UInt8[Tensor, "3 Y X"] | None = None
+        self._reset()
         with self._opened() as (container, stream):
             self.fps = float(stream.average_rate or 25)
             count = int(stream.frames) or sum(packet.size > 0 for packet in container.demux(stream))
@@ -46,7 +51,7 @@ class VideoFile:
         return self._count
 
     def __getitem__(self, index: int) -> UInt8[Tensor, "3 Y X"]:
-        """Frame ``index``; quickest in increasing order.
+        """Frame ``index``; quickest in increasing order. May be called from several threads.
 
         Raises:
             IndexError: If ``index`` is outside the video.
@@ -54,31 +59,42 @@ class VideoFile:
         """
         if not 0 <= index < self._count:
             raise IndexError(f"Frame {index} of '{self.path}', which has {self._count} frames.")
-        if self._last is not None and index == self._next - 1:
-            return self._last
+        with self._lock:
+            while index not in self._recent:
+                self._advance(index)
+            return self._recent[index]
+
+    def _advance(self, index: int) -> None:
+        """Decode one more frame on the way to ``index``."""
         if self._decoder is None or index < self._next:
             self.close()
             self._decoder = self._decode()
         try:
-            for frame in self._decoder:
-                self._next += 1
-                if self._next > index:
-                    self._last = _to_tensor(frame)
-                    return self._last
+            frame = next(self._decoder, None)
         except (av.error.FFmpegError, OSError) as error:
             raise DatasetError(f"Frame {index} of '{self.path}' is damaged ({error}). Export it again.") from error
-        ends = self._next
-        self.close()
-        raise DatasetError(
-            f"The video '{self.path}' ends after {ends} frames, but its header promises {self._count}: "
-            f"frame {index} is missing. Export it again."
-        )
+        if frame is None:
+            ends = self._next
+            self.close()
+            raise DatasetError(
+                f"The video '{self.path}' ends after {ends} frames, but its header promises {self._count}: "
+                f"frame {index} is missing. Export it again."
+            )
+        if index - self._next < RECENT:
+            self._recent[self._next] = _to_tensor(frame)
+            self._recent.pop(self._next - RECENT, None)
+        self._next += 1
 
     def close(self) -> None:
-        """Stop decoding and free the decoder; the next access starts it anew."""
+        """Stop decoding and free the decoder and its frames; the next access starts it anew."""
         if self._decoder is not None:
             self._decoder.close()
-        self._decoder, self._next, self._last = None, 0, None
+        self._decoder, self._next = None, 0
+        self._recent.clear()
+
+    def _reset(self) -> None:
+        self._lock = Lock()
+        self._decoder, self._next, self._recent = None, 0, {}
 
     def _decode(self) -> Generator[Any, None, None]:
         with self._opened() as (container, stream):
@@ -92,15 +108,19 @@ class VideoFile:
         try:
             container = av.open(str(self.path))
         except (av.error.FFmpegError, OSError) as error:
-            raise DatasetError(f"'{self.path}' is no video that can be read ({error}). Export it as mp4.") from error
+            raise DatasetError(f"'{self.path}' has no frames that can be read ({error}). Export it as mp4.") from error
         with container:
             if not container.streams.video:
                 raise DatasetError(f"'{self.path}' has no video stream, hence no frames. Give a video file.")
             yield container, container.streams.video[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker process opens the file for itself.
-        return self.__dict__ | {"_decoder": None, "_next": 0, "_last": None}
+        # A worker process or a copy opens the file for itself.
+        return {name: self.__dict__[name] for name in ("path", "fps", "size", "_count")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
 
 
 def _to_tensor(frame: Any) -> UInt8[Tensor, "3 Y X"]:
@@ -112,7 +132,7 @@ def _to_tensor(frame: Any) -> UInt8[Tensor, "3 Y X"]:
 class VideoWriter:
     """Takes the frames of a video file one by one; made by ``write_video``."""
 
-    def __init__(self, path: Path, draft: Path, fps: float, size: tuple[int, int]) -> None:
+    def __init__(self, path: Path, draft: Path, fps: float | int, size: tuple[int, int]) -> None:
         self._path, self._size = path, size
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         with self._guarded():
@@ -158,7 +178,7 @@ class VideoWriter:
 
 
 @contextmanager
-def write_video(path: Path | str, fps: float, size: tuple[int, int]) -> Iterator[VideoWriter]:
+def write_video(path: Path | str, fps: float | int, size: tuple[int, int]) -> Iterator[VideoWriter]:
     """Write a video file (H.264 where the codec is there, else MPEG-4; yuv420p); it appears when complete.
 
     Args:

@@ -1,17 +1,16 @@
 """Binary masks as bits, 64 pixels to a word: the arithmetic under J and F.
 
-One code serves NumPy arrays (the fastest on a CPU) and torch tensors (any device): both are int64 words and share
-their operators. A *strip* is an array "2 R W" of words: the masks of prediction and truth, one item (an object in a
-frame) below the other. Every row ends with as many zero bits, and every item with as many zero rows, as a mask may
-grow; so a shift of the flattened strip moves all masks at once and none runs into the next.
+One code serves NumPy arrays (uint64; the fastest on a CPU) and torch tensors (int64, for want of operators on uint64;
+any device), which share their operators. A *strip* is an array "2 R W" of words: the masks of prediction and truth,
+one item (an object in a frame) below the other. Every row ends with as many zero bits, and every item with as many zero
+rows, as a mask may grow; so a shift of the flattened strip moves all masks at once and none runs into the next.
 """
 
 import math
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,7 +20,7 @@ _LOWEST_OF_BYTES = 0x0101010101010101
 _GATHER_BYTES = 0x0102040810204080
 """Times eight bytes of 0 or 1, it collects them in the highest byte, first byte lowest."""
 
-Words = TypeVar("Words", NDArray[np.int64], Tensor)
+Words = TypeVar("Words", NDArray[Any], Tensor)  # of uint64; NumPy's stubs lose it in shifts
 
 
 def _library(words: Words) -> Any:
@@ -31,10 +30,14 @@ def _library(words: Words) -> Any:
 
 def _empty(like: Words, *shape: int) -> Words:
     """New words of any value."""
-    return like.new_empty(shape) if isinstance(like, Tensor) else np.empty(shape, np.int64)
+    return like.new_empty(shape) if isinstance(like, Tensor) else np.empty(shape, np.uint64)
 
 
-def pack(flags: Words) -> Words:
+@overload
+def pack(flags: NDArray[np.uint8]) -> NDArray[np.uint64]: ...
+@overload
+def pack(flags: Tensor) -> Tensor: ...
+def pack(flags: NDArray[np.uint8] | Tensor) -> NDArray[np.uint64] | Tensor:
     """Bits of the pixels that are not zero; the first pixel is a word's lowest bit.
 
     Args:
@@ -44,7 +47,7 @@ def pack(flags: Words) -> Words:
         Words "... X/64".
     """
     if not isinstance(flags, Tensor):
-        return np.packbits(flags, bitorder="little").view(np.int64).reshape(*flags.shape[:-1], -1)
+        return np.packbits(flags, bitorder="little").view(np.uint64).reshape(*flags.shape[:-1], -1)
     octets = ((flags.view(torch.int64) * _GATHER_BYTES) >> 56).to(torch.uint8)
     return octets.view(torch.int64)
 
@@ -71,40 +74,32 @@ def separate(planes: list[Words], allowed: Words, slots: int) -> Words:
     return masks[1:]
 
 
-class Strip(NamedTuple):
-    """Masks of prediction and truth, item below item (see the module)."""
-
-    masks: Any
-    """Words "2 R W"."""
-    edge: Any
-    """Words "R W" or "1 W": the bit of the frame's last column."""
-    bottom: Any
-    """Rows of the strip that are the last row of a frame."""
-    ends: Any
-    """Last row of each item."""
-
-
-def boundaries(strip: Strip) -> Any:
+def boundaries(masks: Words, edge: Words, bottom: Words, ends: Words) -> Words:
     """Pixels whose right, lower or lower-right neighbour differs; the frame's last row and column repeat themselves.
+
+    Args:
+        masks: Words "2 R W" of a strip.
+        edge: Words "R W" or "1 W": the bit of the frame's last column.
+        bottom: Rows of the strip that show the last row of a frame.
+        ends: Last row of each item, margin included.
 
     Returns:
         Words "2 R W".
     """
-    masks = strip.masks
     below = _empty(masks, *masks.shape)
     below[:, :-1] = masks[:, 1:]
-    below[:, strip.bottom] = masks[:, strip.bottom]
-    below[:, strip.ends] = 0
-    differs = masks ^ below
-    differs |= masks ^ _right(masks, strip.edge)
-    differs |= masks ^ _right(below, strip.edge)
+    below[:, bottom] = masks[:, bottom]
+    below[:, ends] = 0
+    differs: Words = masks ^ below
+    differs |= masks ^ _right(masks, edge)
+    differs |= masks ^ _right(below, edge)
     return differs
 
 
 def _right(masks: Words, edge: Words) -> Words:
     """Each pixel's right neighbour; ``edge`` is its own."""
     flat = masks.reshape(-1)
-    right = (flat >> 1) & _LOW_63
+    right: Words = _shift_right(flat, 1)
     right[:-1] |= flat[1:] << 63
     rows: Words = right.reshape(masks.shape)
     rows[..., -1] &= _LOW_63  # the neighbour of a row's last bit is not the next row's first
@@ -142,18 +137,30 @@ def dilate(masks: Words, radius: float) -> Words:
 def _grow(words: Words, step: int) -> Words:
     """The union with itself moved by ``step`` < 64 bits to either side."""
     carry = WORD - step
-    grown = words << step
-    grown[1:] |= (words[:-1] >> carry) & ((1 << step) - 1)  # >> keeps the sign, hence the masks
+    grown: Words = words << step
+    grown[1:] |= _shift_right(words[:-1], carry)
     grown |= words
-    grown |= (words >> step) & ((1 << carry) - 1)
+    grown |= _shift_right(words, step)
     grown[:-1] |= words[1:] << carry
     return grown
 
 
-def popcount(words: Words) -> Integer[np.ndarray, "..."] | Int64[Tensor, "..."]:
+def _shift_right(words: Words, bits: int) -> Words:
+    """Words moved by ``bits`` > 0 towards their lowest bit, zeros moved in."""
+    moved: Words = words >> bits
+    if isinstance(moved, Tensor):
+        moved &= (1 << (WORD - bits)) - 1  # the shift of a signed number keeps its sign
+    return moved
+
+
+@overload
+def popcount(words: NDArray[np.uint64]) -> NDArray[np.uint8]: ...
+@overload
+def popcount(words: Tensor) -> Tensor: ...
+def popcount(words: NDArray[np.uint64] | Tensor) -> NDArray[np.uint8] | Tensor:
     """Number of set bits of every word."""
     if not isinstance(words, Tensor):
-        return np.bitwise_count(words.view(np.uint64))
+        return np.bitwise_count(words)
     count = words - ((words >> 1) & 0x5555555555555555)
     count = (count & 0x3333333333333333) + ((count >> 2) & 0x3333333333333333)
     count = (count + (count >> 4)) & 0x0F0F0F0F0F0F0F0F

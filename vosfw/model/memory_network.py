@@ -92,9 +92,7 @@ class MemoryNetwork(Segmenter[MemoryState]):
         """See ``Segmenter.init_state``; all slots share one bucket."""
         return self.memorize(features, masks, MemoryState((), masks.valid[:, :0]), keep=keep)
 
-    def segment(
-        self, features: Features, state: MemoryState
-    ) -> tuple[Float[Tensor, "B T K+1 y x"], MemoryState]:
+    def segment(self, features: Features, state: MemoryState) -> tuple[Float[Tensor, "B T O y x"], MemoryState]:
         """See ``Segmenter.segment``; the logits are those of soft aggregation, at input size."""
         coarse, key, frame_value, *finer = features.levels
         size = features.frames.shape[-2:]
@@ -138,7 +136,7 @@ class MemoryNetwork(Segmenter[MemoryState]):
         return torch.cat(reads, dim=1).index_select(1, slots.argsort())
 
 
-def _of(slots: Integer[Tensor, "k"], x: Float[Tensor, "B g *s"]) -> Float[Tensor, "B k *s"]:
+def _of(slots: Integer[Tensor, "k"], x: Float[Tensor, "B g *s"]) -> Float[Tensor, "B _k *s"]:
     """The rows of a bucket's slots; a row that all slots share stays one."""
     if x.shape[1] in (1, slots.shape[0]):
         return x

@@ -40,10 +40,10 @@ def top_k_read(similarity: Float[Tensor, "B M N"], value: Float[Tensor, "B N D"]
     best, cell = similarity.topk(k, dim=-1, sorted=False)
     weight = best.softmax(-1).to(value.dtype)
     row = cell + cells * torch.arange(batch, device=cell.device)[:, None, None]
-    read = F.embedding_bag(
+    read: Tensor = F.embedding_bag(
         row.flatten(0, 1), value.flatten(0, 1), mode="sum", per_sample_weights=weight.flatten(0, 1)
     )
-    return read.unflatten(0, (batch, queries))
+    return read.reshape(batch, queries, -1)
 
 
 def l2_read(

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 EPSILON = 1e-7
 UNUSED_LOGIT = -1e4
@@ -24,5 +25,5 @@ def soft_aggregate(probs: Float[Tensor, "B K *s"], valid: Bool[Tensor, "B K"]) -
         probs = torch.where(used, probs.float(), 0.0)
         background = (1 - probs).prod(1, keepdim=True)
         logits = torch.cat([background, probs], dim=1).clamp(EPSILON, 1 - EPSILON).logit()
-        used = torch.cat([torch.ones_like(used[:, :1]), used], dim=1)
+        used = F.pad(valid, (1, 0), value=True).reshape(valid.shape[0], -1, *used.shape[2:])
         return torch.where(used, logits, UNUSED_LOGIT)

@@ -4,21 +4,23 @@ import sys
 
 import torch
 from scenes import make_clip
+from torch.utils import _pytree as pytree
 from unit.model.test_contract import build, first
 
 torch.set_num_threads(1)
-model = build(sys.argv[1])
-clip = make_clip(frames=2)
-with torch.no_grad():
-    features, masks, state = first(model, clip)
-    frames = features.frames
-    calls = {
-        "encode": (model.encode, (frames,), {}),
-        "segment": (model.segment, (features.at(1), state), {}),
-        "memorize": (model.memorize, (features.at(1), masks, state), {"keep": True}),
-    }
-    for name, (call, args, kwargs) in calls.items():
-        compiled = torch.compile(call, fullgraph=True, backend="eager", dynamic=False)
-        plain = torch.utils._pytree.tree_leaves(call(*args, **kwargs))
-        for a, b in zip(plain, torch.utils._pytree.tree_leaves(compiled(*args, **kwargs)), strict=True):
-            torch.testing.assert_close(b, a, msg=lambda text, name=name: f"{name}: {text}")
+for network in sys.argv[1:]:
+    torch.compiler.reset()
+    model = build(network)
+    with torch.no_grad():
+        features, masks, state = first(model, make_clip(frames=2))
+        calls = {
+            "encode": (model.encode, (features.frames,), {}),
+            "segment": (model.segment, (features.at(1), state), {}),
+            "memorize": (model.memorize, (features.at(1), masks, state), {"keep": True}),
+        }
+        for name, (call, args, kwargs) in calls.items():
+            compiled = torch.compile(call, fullgraph=True, backend="eager", dynamic=False)
+            plain = pytree.tree_leaves(call(*args, **kwargs))
+            for a, b in zip(plain, pytree.tree_leaves(compiled(*args, **kwargs)), strict=True):
+                torch.testing.assert_close(b, a, msg=lambda text, name=name: f"{name}: {text}")
+    print(network)

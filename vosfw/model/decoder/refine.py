@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -66,18 +67,19 @@ class RefineDecoder(Decoder):
         self.object_chunk = object_chunk
 
     def forward(
-        self, value: Float[Tensor, "B K Cv T h w"], skips: tuple[Float[Tensor, "B T C h w"], ...]
+        self, value: Float[Tensor, "B K Cv T h w"], skips: tuple[Float[Tensor, "B T _C _h _w"], ...]
     ) -> Float[Tensor, "B T K y x"]:
         """Logits per object at the finest level's size, before aggregation."""
         batch, objects, _, frames = value.shape[:4]
         first, *finer = (skip.flatten(0, 1).contiguous(memory_format=torch.channels_last) for skip in skips)
         half = self.compress.frame_half(first)
-        levels = [up.skip_conv(skip) for up, skip in zip(self.ups, finer, strict=True)]
+        ups = cast(Sequence[UpBlock], self.ups)
+        levels = [up.skip_conv(skip) for up, skip in zip(ups, finer, strict=True)]
         logits = []
         for chunk in value.split(self.object_chunk or max(objects, 1), dim=1):
             rows = chunk.permute(0, 3, 1, 4, 5, 2).flatten(0, 2).contiguous().permute(0, 3, 1, 2)
             x = self.compress(rows, half)
-            for up, level in zip(self.ups, levels, strict=True):
+            for up, level in zip(ups, levels, strict=True):
                 x = up(x, level)
             logits.append(self.pred(x.relu_()).unflatten(0, (batch, frames, -1))[:, :, :, 0])
         return logits[0] if len(logits) == 1 else torch.cat(logits, dim=2)

@@ -1,7 +1,6 @@
 """Multi-scale image encoder on a timm backbone."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -43,14 +42,14 @@ class ResNetEncoder(Encoder):
         self.strides = tuple(strides)
         self.pad_color = self.normalize.mean_color
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "ResNetEncoder":
         """Switch between training and evaluation; frozen batch norms stay in evaluation."""
         super().train(mode)
         if self.frozen_bn:
             freeze_statistics(self.backbone)
         return self
 
-    def forward(self, frames: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B C h w"], ...]:
+    def forward(self, frames: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B _C _h _w"], ...]:
         """The levels of RGB frames in 0..1, coarse to fine."""
         frames = self.normalize(frames).contiguous(memory_format=torch.channels_last)
         return tuple(self.backbone(frames)[::-1])

@@ -47,7 +47,7 @@ def create_backbone(name: str, strides: Iterable[int], *, pretrained: bool) -> A
 def freeze_statistics(module: nn.Module) -> None:
     """Let batch norms use their running statistics, also in training; their affine parameters still learn."""
     for layer in module.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        if isinstance(layer, nn.BatchNorm2d):
             layer.eval()
 
 
@@ -60,5 +60,5 @@ def image_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[floa
 def _open_branches(backbone: nn.Module) -> None:
     """Undo timm's zero initialisation of a branch's last norm: behind frozen statistics the branch would not learn."""
     for layer in backbone.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.affine and not layer.weight.any():
+        if isinstance(layer, nn.BatchNorm2d) and not layer.weight.is_meta and not layer.weight.any():
             nn.init.ones_(layer.weight)

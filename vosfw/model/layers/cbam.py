@@ -25,4 +25,5 @@ class CBAM(nn.Module):
         gain = self.channel_gate(x.mean((2, 3))) + self.channel_gate(x.amax((2, 3)))
         x = x * gain.sigmoid()[:, :, None, None]
         pooled = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], dim=1)
-        return x * self.spatial_gate(pooled).sigmoid()
+        gated: Tensor = x * self.spatial_gate(pooled).sigmoid()
+        return gated

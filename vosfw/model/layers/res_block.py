@@ -28,7 +28,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "R C h w"]) -> Float[Tensor, "R E h w"]:
         """The block's output, of the same size."""
-        return self.conv2(self.conv1(x.relu()).relu_()).add_(self.shortcut(x))
+        x = self.conv2(self.conv1(x.relu()).relu_()).add_(self.shortcut(x))
+        return x
 
 
 class SplitResBlock(nn.Module):
@@ -46,4 +47,5 @@ class SplitResBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "R C h w"], half: FrameHalf) -> Float[Tensor, "R E h w"]:
         """The block's output for ``R`` = frames x objects maps."""
-        return self.conv2(self.conv1(x.relu(), half.conv).relu_()).add_(self.shortcut(x, half.shortcut))
+        x = self.conv2(self.conv1(x.relu(), half.conv).relu_()).add_(self.shortcut(x, half.shortcut))
+        return x

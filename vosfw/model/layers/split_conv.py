@@ -45,12 +45,12 @@ class SplitConv2d(nn.Conv2d):
     def frame_half(self, frame: Float[Tensor, "F C h w"]) -> Float[Tensor, "F E y x"]:
         """The part that all objects share, bias included."""
         weight = self.weight.split(self.sizes, 1)[0 if self.frame_first else 1]
-        return F.conv2d(frame, weight, self.bias, self.stride, self.padding)  # type: ignore[arg-type]
+        return F.conv2d(frame, weight, self.bias, self.stride, self.padding)
 
     def forward(self, x: Float[Tensor, "R C h w"], half: Float[Tensor, "F E y x"]) -> Float[Tensor, "R E y x"]:  # type: ignore[override]
         """The whole result for ``R`` = frames x objects maps; ``half`` comes from ``frame_half``."""
         weight = self.weight.split(self.sizes, 1)[1 if self.frame_first else 0]
-        return add_shared(F.conv2d(x, weight, None, self.stride, self.padding), half)  # type: ignore[arg-type]
+        return add_shared(F.conv2d(x, weight, None, self.stride, self.padding), half)
 
     @torch.no_grad()
     def load_frame_weight(self, weight: Float[Tensor, "E C y x"]) -> None:

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Self
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -66,8 +65,8 @@ class ResNetTrunk(Trunk):
         nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]
         self.body = nn.Sequential(OrderedDict(body.items()))
 
-    def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; batch norms stay in evaluation: slots that only pad must not count."""
+    def train(self, mode: bool = True) -> "ResNetTrunk":
+        """Switch between training and evaluation; batch norms stay in evaluation, so that padding slots do not leak."""
         super().train(mode)
         freeze_statistics(self)
         return self

@@ -1,12 +1,12 @@
 """A bank of memory cells that keeps whole frames, permanent ones first and a transient one behind them."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-Policy = Literal["first_and_newest", "spread"]
+POLICIES = ("first_and_newest", "spread")
 
 
 class TokenBank(NamedTuple):
@@ -32,7 +32,7 @@ def write_frame(
     *,
     keep: bool,
     max_frames: int | None,
-    policy: Policy,
+    policy: str,
 ) -> TokenBank:
     """The bank with one more frame in place of its transient one.
 
@@ -42,8 +42,9 @@ def write_frame(
         value: Of the same frame.
         keep: Whether the frame stays.
         max_frames: Most permanent frames; None for any number.
-        policy: Which frame gives way to a new permanent one. ``first_and_newest``: the second oldest. ``spread``: the
-            one whose neighbours in time are closest together, so that the whole past stays covered, ever more thinly.
+        policy: Which frame gives way to a new permanent one; one of ``POLICIES``. ``first_and_newest``: the second
+            oldest. ``spread``: of the running numbers those that the lowest power of two divides go first, so that the
+            whole past stays covered, evenly and ever more thinly.
     """
     cells = key.shape[-2] * key.shape[-1]
     written = bank.written
@@ -67,10 +68,11 @@ def _rows(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     return key.flatten(3).transpose(2, 3), values.flatten(2, 3)
 
 
-def _without_one(written: Tensor, policy: Policy) -> Tensor:
+def _without_one(written: Tensor, policy: str) -> Tensor:
     """Positions of all permanent frames but the one to go; neither the first nor the newest."""
     position = torch.arange(written.shape[0] - 1, device=written.device)
     if policy == "first_and_newest":
         return position + (position >= 1)
-    span = written[2:] - written[:-2]
-    return position + (position >= span.argmin() + 1)
+    inner = written[1:-1]
+    power = inner & -inner
+    return position + (position >= (power * (written[-1] + 1) + inner).argmin() + 1)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Memory
-from vosfw.model.memory.bank import Policy, TokenBank, empty_bank, write_frame
+from vosfw.model.memory.bank import POLICIES, TokenBank, empty_bank, write_frame
 from vosfw.ops.affinity import l2_read
 
 
@@ -25,19 +25,17 @@ class L2TopKMemory(Memory[TokenBank]):
         ConfigError: If an option is out of range.
     """
 
-    def __init__(
-        self, top_k: int | None = 20, max_frames: int | None = 64, policy: Policy = "first_and_newest"
-    ) -> None:
+    def __init__(self, top_k: int | None = 20, max_frames: int | None = 64, policy: str = "first_and_newest") -> None:
         super().__init__()
         if top_k is not None and top_k < 1:
             raise ConfigError(f"memory.top_k is {top_k}; wanted a number of cells from 1, or null for all")
         if max_frames is not None and max_frames < 3:
             raise ConfigError(f"memory.max_frames is {max_frames}; wanted a number of frames from 3, or null for any")
-        if policy not in ("first_and_newest", "spread"):
-            raise ConfigError(f"memory.policy is {policy!r}; wanted first_and_newest or spread")
+        if policy not in POLICIES:
+            raise ConfigError(f"memory.policy is {policy!r}; wanted {' or '.join(POLICIES)}")
         self.top_k = top_k
         self.max_frames = max_frames
-        self.policy: Policy = policy
+        self.policy = policy
 
     def empty(self, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
         """See ``Memory.empty``."""

@@ -1,0 +1,225 @@
+import csv
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.config_store import ConfigStore
+from PIL import Image
+from runs import DATA, EVALUATE, TRAIN, command
+
+from vosfw import hub
+from vosfw.cli.evaluate import main, with_checkpoint
+from vosfw.cli.train import main as train
+from vosfw.config import choices, compose, instantiate
+from vosfw.data.io import write_mask
+from vosfw.metrics import j_and_f
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    options = ["trainer.max_steps=2", "trainer.val_check_interval=2", "engine.policy.every=4"]
+    assert train([*TRAIN, *options, f"run_dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def checkpoint(run):
+    return f"ckpt_path={run}/checkpoints/best.ckpt"
+
+
+@pytest.fixture(autouse=True)
+def no_leftover_choices():
+    yield
+    ConfigStore.instance().repo.pop("model", None)
+    ConfigStore.instance().repo.pop("engine", None)
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_table_files_and_masks(checkpoint, tmp_path, capsys):
+    assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}", "zip=true"]) == 0
+    shown = capsys.readouterr().out
+    found = results(tmp_path)
+    assert {"j_and_f", "j", "f", "sequences", "fps", "peak_cpu_memory_mib"} <= found.keys()
+    assert found["j_and_f"] == pytest.approx((found["j"] + found["f"]) / 2)
+    assert set(found["sequences"]) == {"test-0000", "test-0001", "test-0002"}
+    for name in ("J&F", "test-0001", f"{found['j_and_f']:.4f}", "frames per second", "peak memory", str(tmp_path)):
+        assert name in shown
+    assert "UNTRAINED" not in shown
+    with (tmp_path / "results.csv").open() as file:
+        assert {row["sequence"] for row in csv.DictReader(file)} == {"", *found["sequences"]}
+
+    data = compose([*DATA, f"run_dir={tmp_path}"], "evaluate").data
+    dataset = instantiate(data).dataset("test")
+    scores = []
+    for index in range(3):
+        video = dataset.video(index)
+        files = sorted((tmp_path / "masks" / video.name).iterdir())
+        assert [file.stem for file in files] == list(video.frames)
+        masks = np.stack([np.array(Image.open(file)) for file in files])
+        assert np.array_equal(masks[0], video.id_map(0).numpy())
+        assert Image.open(files[0]).mode == "P"
+        slots = np.zeros(256, np.uint8)
+        slots[list(video.ids)] = np.arange(1, len(video.ids) + 1)
+        truth = torch.stack([video.truth(t) for t in range(1, 5)])
+        j, f = j_and_f(torch.from_numpy(slots[masks[1:-1]]), truth, len(video.ids))
+        scores += ((j.mean(0) + f.mean(0)) / 2).tolist()
+    assert found["j_and_f"] == pytest.approx(np.mean(scores))
+    with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
+        assert len(archive.namelist()) == 18 and "test-0000/00000.png" in archive.namelist()
+
+
+def composed(checkpoint, *overrides):
+    arguments = with_checkpoint([*EVALUATE, checkpoint, *overrides])
+    return compose([a for a in arguments if not a.startswith("-")], "evaluate")
+
+
+def test_model_and_engine_are_the_checkpoints(checkpoint):
+    config = composed(checkpoint)
+    assert config.model.key_dim == 8
+    assert config.engine.policy.every == 4
+    assert config.engine == compose(["engine.policy.every=4"]).engine
+
+
+def test_options_of_the_command_line_apply_on_top(checkpoint):
+    config = composed(checkpoint, "engine.policy.every=2", "engine/augment=flip", "model.memory.top_k=7")
+    assert config.engine.policy.every == 2 and config.engine.augment.flip and config.model.memory.top_k == 7
+    assert config.model.key_dim == 8
+
+
+def test_options_change_the_result(checkpoint, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    assert main([*EVALUATE, checkpoint, f"run_dir={a}"]) == 0
+    assert main([*EVALUATE, checkpoint, f"run_dir={b}", "engine.short_side=64", "engine/augment=flip"]) == 0
+    assert results(a)["j_and_f"] != results(b)["j_and_f"]
+
+
+def test_a_converted_file_does_as_well(run, checkpoint, tmp_path):
+    stored = hub.read_checkpoint(run / "checkpoints" / "best.ckpt")
+    path = tmp_path / "network.safetensors"
+    hub.save(path, stored.weights, stored.name, stored.model, stored.engine)
+    assert main([*EVALUATE, f"ckpt_path={path}", f"run_dir={tmp_path / 'a'}"]) == 0
+    assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path / 'b'}"]) == 0
+    assert results(tmp_path / "a")["sequences"] == results(tmp_path / "b")["sequences"]
+
+
+def test_without_a_checkpoint_it_says_so(tmp_path, capsys, caplog):
+    assert main([*EVALUATE, "model=copy_first", f"run_dir={tmp_path}"]) == 0
+    assert "UNTRAINED" in capsys.readouterr().out
+    assert results(tmp_path)["model"] == "copy_first"
+
+
+def test_sequences_with_only_a_first_mask(tmp_path, capsys):
+    root = tmp_path / "data"
+    for name, masks in (("first", 1), ("known", 4)):
+        for t in range(4):
+            (root / "frames" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (48, 32), (10 * t, 50, 90)).save(root / "frames" / name / f"{t:05d}.png")
+            labels = torch.zeros(32, 48, dtype=torch.uint8)
+            labels[8:20, 8 + t : 20 + t] = 5
+            if t < masks:
+                write_mask(root / "masks" / name / f"{t:05d}.png", labels)
+    folder = tmp_path / "run"
+    options = ["data=folder", f"data.root={root}", "model=copy_first", "~callbacks.progress", "trainer.accelerator=cpu"]
+    assert main([*options, f"run_dir={folder}"]) == 0
+    assert set(results(folder)["sequences"]) == {"known"} and set(results(folder)["unscored"]) == {"first"}
+    assert "first: not scored" in capsys.readouterr().out
+    assert len(list((folder / "masks" / "first").iterdir())) == 4
+    assert set(np.unique(np.array(Image.open(folder / "masks" / "first" / "00003.png")))) == {0, 5}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kind", "parts"),
+    [
+        (["model=copy_first"], "CheckpointError", ["another composition", "'demo'", "'copy_first'", "model._target_"]),
+        (["model.key_dim=16"], "CheckpointError", ["do not fit this composition"]),
+        (["data.test.vidoes=3"], "ConfigError", ["data.test.vidoes", "data.test.videos"]),
+        (["engine.policy.every=0"], "ConfigError", ["engine.policy.every is 0"]),
+        (["data=davis", "data.root=/nowhere"], "DatasetError", ["/nowhere"]),
+        (["data=dvais"], "ConfigError", ["data=dvais: no such choice; did you mean davis"]),
+    ],
+)
+def test_bad_input_gets_one_clear_message(checkpoint, tmp_path, capsys, overrides, kind, parts):
+    base = EVALUATE if not any(o.startswith("data=") for o in overrides) else EVALUATE[len(DATA) :]
+    assert main([*base, checkpoint, f"run_dir={tmp_path}", *overrides]) in (1, 2)
+    message = capsys.readouterr().err
+    assert f"vosfw: {kind}" in message and all(part in message for part in parts), message
+    assert "Traceback" not in message
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_an_unwritable_output_is_refused_before_work_starts(checkpoint, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/file/run"]) == 2
+    assert "OutputError" in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "masks").write_text("in the way")
+    assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/run"]) == 1
+    message = capsys.readouterr().err
+    assert "OutputError: cannot write masks to" in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize("text", ["", "not a checkpoint"])
+def test_a_damaged_checkpoint(tmp_path, capsys, text):
+    path = tmp_path / "broken.ckpt"
+    path.write_text(text)
+    assert main([*EVALUATE, f"ckpt_path={path}", f"run_dir={tmp_path}/run"]) == 1
+    assert "CheckpointError" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(run, tmp_path, capsys):
+    content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    content["vosfw"]["model"]["encoder"] = {"_target_": "os.system", "command": f"touch {tmp_path}/owned"}
+    torch.save(content, tmp_path / "evil.ckpt")
+    assert main([*EVALUATE, f"ckpt_path={tmp_path}/evil.ckpt", f"run_dir={tmp_path}/run"]) == 1
+    assert "refused target 'os.system'" in capsys.readouterr().err
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_experiments_run(name, tmp_path):
+    options = ["data=synthetic", *EVALUATE, "data.test.videos=1", f"experiment={name}", f"run_dir={tmp_path}"]
+    assert main(options) == 0
+    assert results(tmp_path)["j_and_f"] >= 0
+
+
+def test_a_sweep_evaluates_every_choice(checkpoint, tmp_path):
+    sweep = [
+        *EVALUATE,
+        checkpoint,
+        "data.test.videos=1",
+        "engine.policy.every=1,5",
+        f"hydra.sweep.dir={tmp_path}",
+        "-m",
+    ]
+    assert main(sweep) == 0
+    assert [results(tmp_path / str(i))["sequences"].keys() for i in range(2)] == [{"test-0000"}] * 2
+
+
+@pytest.mark.slow
+def test_two_processes_agree_with_one(checkpoint, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    options = [*EVALUATE, checkpoint, "zip=true", "engine.policy.every=2"]
+    assert main([*options, f"run_dir={one}"]) == 0
+    done = command("evaluate.py", *options, f"run_dir={two}", "trainer.devices=2", "trainer.strategy=ddp")
+    assert done.returncode == 0, done.stderr
+    assert results(one)["sequences"] == results(two)["sequences"]
+    assert results(one)["j_and_f"] == results(two)["j_and_f"]
+    files = sorted(path.relative_to(one / "masks") for path in (one / "masks").glob("*/*.png"))
+    assert len(files) == 18
+    for path in files:
+        assert (one / "masks" / path).read_bytes() == (two / "masks" / path).read_bytes()
+    assert (two / "masks.zip").read_bytes()[:2] == b"PK" and "J&F" in done.stdout
+
+
+def test_help_and_config_are_shown(capsys):
+    assert main(["--cfg", "job", "engine.policy.every=9"]) == 0
+    shown = capsys.readouterr().out
+    assert "every: 9" in shown and "ckpt_path: null" in shown
+    assert main(["--help"]) == 0
+    assert "ckpt_path" in capsys.readouterr().out

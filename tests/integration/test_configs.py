@@ -1,0 +1,83 @@
+"""Every file under configs/ composes, follows the naming rule and builds what it names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from vosfw.config import compose, config_dir, instantiate
+from vosfw.interfaces import Segmenter
+
+OUTER = ("callbacks.", "pytorch_lightning.", "torch.optim.", "timm.optim.")
+"""Where targets of the outer groups may be."""
+OUTER_GROUPS = {"optimizer", "scheduler", "callbacks", "logger", "trainer", "experiment"}
+FILES = sorted(path.relative_to(config_dir()) for path in config_dir().rglob("*.yaml"))
+FILES = [path for path in FILES if path.parts[0] != "local"]
+PARTS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "experiment"]
+HEAD = "# @package "
+
+
+def options(path: Path) -> Mapping:
+    return OmegaConf.to_container(OmegaConf.load(config_dir() / path)) or {}
+
+
+def targets(content) -> list[str]:
+    if isinstance(content, Mapping):
+        own = [content["_target_"]] if "_target_" in content else []
+        return own + [target for value in content.values() for target in targets(value)]
+    return [target for value in content for target in targets(value)] if isinstance(content, list) else []
+
+
+def selection(path: Path) -> tuple[list[str], str, str]:
+    """Overrides that choose the file, the root config to do it in, and where its options land."""
+    group, name = path.parent.as_posix(), path.stem
+    root = "evaluate" if name in ("evaluate", "prediction_writer") else "train"
+    if group == "engine" and name == "train":
+        return ["engine@train_engine=train"], root, "train_engine"
+    if group == "callbacks":
+        head = (config_dir() / path).read_text().splitlines()[0]
+        return [f"callbacks=[{name}]"], root, head.removeprefix(HEAD) if head.startswith(HEAD) else "callbacks"
+    if group.startswith("model/") or path == Path("loss/bootstrapped_ce.yaml"):
+        return [f"+{group}@part={name}"], root, "part"
+    if group.startswith(("engine/", "data/")):
+        return [f"{group}={name}"], root, group.replace("/", ".")
+    return [f"{group}={name}"], root, group
+
+
+@pytest.mark.parametrize("path", PARTS, ids=str)
+def test_targets_are_spelled_like_the_path(path):
+    # configs/a/b/x.yaml holds options of vosfw.a.b; what it includes with its defaults is checked there.
+    content = options(path)
+    own = content.get("_target_")
+    group = path.parent
+    prefixes = (f"vosfw.{'.'.join(group.parts)}",)
+    if group.parts[0] in OUTER_GROUPS:
+        prefixes += OUTER
+    assert own is None or own.startswith(prefixes)
+    assert own is not None or "defaults" in content
+    inner = [target for target in targets(content) if target != own]
+    assert all(target.startswith((f"vosfw.{group.parts[0]}.", *prefixes)) for target in inner)
+
+
+@pytest.mark.parametrize("path", PARTS, ids=str)
+def test_it_composes_and_builds(path, tmp_path):
+    overrides, root, place = selection(path)
+    if path == Path("data/folder.yaml") or path.name.startswith("davis"):
+        overrides = [*overrides, f"data.root={tmp_path}"] if path.parts[0] == "data" else overrides
+    config = compose([*overrides, f"run_dir={tmp_path}"], root)
+    node = OmegaConf.select(config, place)
+    assert node
+    if "_target_" in node:
+        built = instantiate(node)
+        assert built is not None
+        if path.parent == Path("model"):
+            assert isinstance(built, Segmenter)
+    else:
+        assert all(instantiate(part) is not None for part in node.values())
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_roots_compose_and_no_option_is_left_open(name, tmp_path):
+    config = compose([f"run_dir={tmp_path}"], name)
+    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

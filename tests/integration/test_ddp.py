@@ -1,0 +1,37 @@
+import pytest
+import torch
+from runs import TRAIN, command, curve, weights
+
+from vosfw.cli.train import main
+
+RUN = [
+    *TRAIN,
+    "trainer.max_steps=3",
+    "optimizer=sgd",
+    "optimizer.lr=0.1",
+    "scheduler=constant",
+    "trainer.val_check_interval=3",
+    "data.val.videos=2",
+    "callbacks=[default,prediction_writer]",
+    "callbacks.prediction_writer.stages=[fit]",
+]
+
+
+def test_two_processes_train_to_the_weights_of_one(tmp_path):
+    one, two, half = tmp_path / "one", tmp_path / "two", tmp_path / "half"
+    assert main([*RUN, "data.batch_size=4", f"run_dir={one}"]) == 0
+    done = command("train.py", *RUN, "data.batch_size=2", f"run_dir={two}", "trainer.devices=2", "trainer.strategy=ddp")
+    assert done.returncode == 0, done.stderr
+    expected, got = weights(one), weights(two)
+    assert expected.keys() == got.keys()
+    for key in expected:
+        torch.testing.assert_close(got[key], expected[key], rtol=1e-5, atol=1e-5, msg=key)
+    # Neither of the two halves of the batches leads there.
+    assert main([*RUN, "data.batch_size=2", f"run_dir={half}"]) == 0
+    assert max(float((value - expected[key]).abs().max()) for key, value in weights(half).items()) > 1e-3
+
+    # Validation videos are shared out, scored together, and each process writes the masks of its own.
+    score = float(curve(one, "val/j_and_f")[2])
+    assert float(curve(two, "val/j_and_f")[2]) == pytest.approx(score, abs=0.01)
+    masks = [sorted(path.relative_to(run / "masks") for path in run.glob("masks/*/*.png")) for run in (one, two)]
+    assert masks[0] == masks[1] and len(masks[0]) == 2 * 6

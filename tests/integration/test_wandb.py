@@ -1,0 +1,123 @@
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from runs import TRAIN
+from wandb.proto import wandb_internal_pb2
+
+import vosfw
+from vosfw.cli.train import logged_in, main
+
+RUN = [
+    *[option for option in TRAIN if option != "logger=csv"],
+    "trainer.max_steps=4",
+    "trainer.val_check_interval=2",
+    "callbacks.video_logger.videos=1",
+    "callbacks.video_logger.frames=2",
+]
+
+
+def records(folder: Path):
+    """The protocol buffers of an offline run: a header of 7 bytes, then LevelDB's log format."""
+    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    data, place, parts = path.read_bytes(), 7, b""
+    while place < len(data):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        parts += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def read(folder: Path):
+    config, history, artifacts, ids = {}, [], [], set()
+    for record in records(folder):
+        kind = record.WhichOneof("record_type")
+        if kind == "config":
+            config |= {item.key: json.loads(item.value_json) for item in record.config.update}
+        elif kind == "history":
+            row = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
+            history.append(row)
+        elif kind == "artifact":
+            artifacts.append(record.artifact)
+        elif kind == "run":
+            ids.add(record.run.run_id)
+    return config, history, artifacts, ids
+
+
+@pytest.fixture
+def nobody_is_logged_in(tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_BASE_URL", "NETRC", "WANDB_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    # Set by the run itself; noted here so that it is taken back.
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.delenv("WANDB_MODE")
+
+
+def test_an_offline_run_holds_everything(tmp_path, nobody_is_logged_in):
+    run = tmp_path / "run"
+    assert main([*RUN, f"run_dir={run}"]) == 0
+    config, history, artifacts, ids = read(run)
+
+    assert config["model"]["key_dim"] == 8 and config["trainer"]["max_steps"] == 4 and config["seed"] == 0
+    assert config["data"]["augment"]["crop"] == [32, 48], "the configuration is not resolved"
+    assert config["code"]["vosfw"] == vosfw.__version__
+    steps = {name: [row["trainer/global_step"] for row in history if name in row] for name in set().union(*history)}
+    for name in ("train/loss", "lr-AdamW", "perf/train_fps", "perf/data_wait"):
+        assert steps[name] == [0, 1, 2, 3], name
+    for name in ("val/j_and_f", "val/j", "val/f", "perf/fps"):
+        assert steps[name] == [1, 3], name
+
+    overlays = [row for row in history if any(name.startswith("val/overlay") for name in row)]
+    assert len(overlays) == 2
+    for row in overlays:
+        assert row["val/overlay/captions"] == ["val-0000 00002", "val-0000 00005"]
+        masks, pictures = row["val/overlay/all_masks"], row["val/overlay/filenames"]
+        assert len(pictures) == 2 and all(set(mask) == {"prediction", "truth"} for mask in masks)
+        files = [mask[kind]["path"] for mask in masks for kind in mask] + pictures
+        (folder,) = run.glob("wandb/offline-run-*/files")
+        assert all(Image.open(folder / file).size == (48, 32) for file in files)
+
+    (artifact,) = artifacts
+    assert artifact.type == "model" and "best" in artifact.aliases
+    (content,) = artifact.manifest.contents
+    assert content.path == "best.ckpt"
+    logged = torch.load(content.local_path, weights_only=True)["state_dict"]
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(logged[key], best[key]) for key in best)
+
+    # A resumed run goes on under the same id.
+    (name,) = ids
+    assert (run / "wandb_id").read_text() == name
+    first = next(run.glob("wandb/offline-run-*"))
+    first.rename(run / "first")
+    assert main([*RUN, f"run_dir={run}", "ckpt_path=last", "trainer.max_steps=5"]) == 0
+    _, history, _, ids = read(run)
+    assert ids == {name}
+    assert [row["trainer/global_step"] for row in history if "train/loss" in row] == [4]
+
+
+def test_a_key_is_looked_for_without_asking(tmp_path, nobody_is_logged_in, monkeypatch):
+    assert not logged_in()
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert logged_in()
+    monkeypatch.delenv("WANDB_API_KEY")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".netrc").write_text("machine api.wandb.ai login user password secret\n")
+    assert logged_in()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert not logged_in()

@@ -1,0 +1,53 @@
+"""Tiny runs of the real commands: the demo network on generated videos of 32x48 pixels."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORK = ["model=demo", "model.key_dim=8"]
+DATA = [
+    "data.train.size=[32,48]",
+    "data.train.videos=8",
+    "data.train.length=6",
+    "data.val.videos=1",
+    "data.test.videos=3",
+    "data.batch_size=2",
+]
+TRAIN = [*NETWORK, *DATA, "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "~callbacks.progress", "logger=csv"]
+EVALUATE = [*DATA, "trainer.accelerator=cpu", "~callbacks.progress"]
+
+
+def command(script: str, *overrides: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``train.py`` or ``evaluate.py`` as a user would, on one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests"), **variables}
+    for name in ("HYDRA_FULL_ERROR", "WANDB_API_KEY"):
+        environment.pop(name, None)
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *overrides],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        cwd=ROOT,
+    )
+
+
+def weights(run_dir: Path, name: str = "last") -> dict[str, Tensor]:
+    """The network's weights in a run's checkpoint."""
+    state = torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    return {key: value for key, value in state.items() if key.startswith("segmenter.")}
+
+
+def curve(run_dir: Path, column: str = "train/loss", pattern: str = "csv/version_*/metrics.csv") -> dict[int, str]:
+    """A logged value by step, as written; what a resumed run wrote replaces what came before."""
+    found: dict[int, str] = {}
+    for path in sorted(run_dir.glob(pattern)):
+        with path.open() as file:
+            found |= {int(row["step"]): row[column] for row in csv.DictReader(file) if row.get(column)}
+    return found

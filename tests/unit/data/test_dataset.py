@@ -1,0 +1,84 @@
+from collections.abc import Sequence
+
+import torch
+
+from vosfw.data.dataset import TRIES, ClipRequest, VideoDataset
+from vosfw.data.video import Video
+
+SIZE = (4, 6)
+
+
+class Flicker(Video):
+    """Object ``t + 1`` is alone in frame ``t``, if that is one of the shown frames; object 9 always with it."""
+
+    size = SIZE
+
+    def __init__(self, length: int, shown: Sequence[int]) -> None:
+        super().__init__("flicker", [f"{t:03d}" for t in range(length)], range(length), join="any")
+        self.shown = shown
+
+    def frame(self, index: int) -> torch.Tensor:
+        return torch.full((3, *SIZE), index, dtype=torch.uint8)
+
+    def id_map(self, index: int) -> torch.Tensor:
+        ids = torch.zeros(SIZE, dtype=torch.uint8)
+        if index in self.shown:
+            ids[0], ids[1], ids[2] = index + 1, 9, 255
+        return ids
+
+
+class Flickers(VideoDataset):
+    def __init__(self, length: int, shown: Sequence[int]) -> None:
+        super().__init__(["flicker"])
+        self.length, self.shown = length, shown
+
+    def video(self, index: int) -> Flicker:
+        return Flicker(self.length, self.shown)
+
+    @property
+    def lengths(self) -> list[int]:
+        return [self.length]
+
+    @property
+    def annotated(self) -> list[range]:
+        return [range(self.length)]
+
+
+def test_slots_are_the_objects_of_the_first_frame() -> None:
+    sample = Flickers(8, range(8))[ClipRequest(0, (3, 5, 4), 7)]
+    assert sample.frames[:, 0, 0, 0].tolist() == [3, 5, 4]
+    assert sample.labels[:, :, 0].tolist() == [[1, 2, 255, 0], [0, 2, 255, 0], [0, 2, 255, 0]]
+    assert sample.given.tolist() == [[True, True], [False, False], [False, False]]
+    assert sample.meta == ("flicker", ("003", "005", "004"), (4, 9), SIZE, 7)
+
+
+def test_a_clip_is_a_pure_function_of_its_request() -> None:
+    dataset, request = Flickers(20, (4, 11)), ClipRequest(0, (0, 2, 3), 12)
+    torch.manual_seed(0)
+    first = dataset[request]
+    torch.manual_seed(1)
+    second = dataset[request]
+    assert first.meta == second.meta
+    assert torch.equal(first.labels, second.labels)
+
+
+def test_clips_without_objects_move_in_time_with_their_gaps() -> None:
+    moved = 0
+    for seed in range(40):
+        sample = Flickers(12, range(6, 12))[ClipRequest(0, (2, 4, 3), seed)]
+        start, *rest = (int(name) for name in sample.meta.frames)
+        assert [t - start for t in rest] == [2, 1]
+        assert bool(sample.meta.ids) == (start >= 6)
+        moved += bool(sample.meta.ids)
+    assert moved > 30
+
+
+def test_after_five_draws_the_clip_is_background(monkeypatch) -> None:
+    looked = []
+    plain = Flicker.id_map
+    monkeypatch.setattr(Flicker, "id_map", lambda self, t: (looked.append(t), plain(self, t))[1])
+    sample = Flickers(9, ())[ClipRequest(0, (1, 2), 3)]
+    assert len(looked) == TRIES + 2
+    assert sample.given.shape == (2, 0)
+    assert sample.meta.ids == ()
+    assert not sample.labels.any()

@@ -1,0 +1,91 @@
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from vosfw.config import check_targets, choices, compose, config_dir, instantiate, instantiate_engine, instantiate_model
+from vosfw.engine.engine import Engine
+from vosfw.errors import CheckpointError, ConfigError
+
+
+def test_configs_are_found_and_listed():
+    assert (config_dir() / "train.yaml").is_file()
+    assert {"stcn", "demo", "copy_first"} <= set(choices("model"))
+
+
+def test_composing_leaves_hydras_global_state_alone():
+    from hydra.core.global_hydra import GlobalHydra
+
+    before = GlobalHydra.instance().is_initialized()
+    config = compose(["model=copy_first", "engine.policy.every=3"])
+    assert config.engine.policy.every == 3
+    assert GlobalHydra.instance().is_initialized() == before
+
+
+def test_an_unknown_model_lists_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean stcn"):
+        compose(["model=stnc"])
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(ConfigError, match="clip_lenght"):
+        compose(["engine.clip_lenght=3"])
+
+
+def test_engine_from_its_config():
+    engine = instantiate_engine(compose(["engine.policy.every=7"]).engine)
+    assert isinstance(engine, Engine)
+    assert engine.policy.every == 7
+
+
+def test_an_error_inside_a_constructor_is_told_as_it_is():
+    with pytest.raises(ConfigError, match=r"engine\.policy\.every is 0"):
+        instantiate(compose(["engine.policy.every=0"]).engine)
+
+
+WALKS = [
+    "os.system",
+    "torch.nn.modules.module.torch.os.system",
+    "torch.nn.modules.os.system",
+    "torch.nn.Linear",  # the defining path is torch.nn.modules.linear.Linear
+    "torch.nn.modules.module.OrderedDict",
+    "torch.nn.modules.module._global_forward_hooks.clear",
+    "torch.nn.modules.linear.Linear.__init__",
+    "torch.nn.modules.linear.torch.load",
+    "vosfw.model.copy_first.torch.hub.load",
+    "vosfw.model.copy_first.NamedTuple",
+    "vosfw.hub.load",
+    "vosfw.model.memory_network.Segmenter",
+    "torch.nn.modules..linear.Linear",
+    "builtins.eval",
+    ["torch.nn.modules.linear.Linear"],
+]
+
+
+@pytest.mark.parametrize("target", WALKS, ids=str)
+@pytest.mark.parametrize("place", ["top", "nested", "positional", "listed"])
+def test_stored_targets_can_run_nothing_else(target, place):
+    good = {"_target_": "torch.nn.modules.linear.Linear", "in_features": 1, "out_features": 1}
+    bad = {"_target_": target}
+    config = {
+        "top": bad,
+        "nested": {**good, "device": bad},
+        "positional": {**good, "_args_": [bad]},
+        "listed": {**good, "more": [[{"deep": bad}]]},
+    }[place]
+    with pytest.raises(CheckpointError, match="refused target"):
+        check_targets(json.loads(json.dumps(config)), ("vosfw.model.", "torch.nn.modules."), torch.nn.Module)
+
+
+def test_stored_interpolations_are_refused():
+    config = {"_target_": "torch.nn.modules.linear.Linear", "in_features": "${oc.env:HOME}", "out_features": 1}
+    with pytest.raises(CheckpointError, match="refused to resolve"):
+        check_targets(config, ("torch.nn.modules.",), torch.nn.Module)
+
+
+def test_trusted_targets_are_not_checked():
+    with pytest.raises(ConfigError, match="builds a Linear; wanted a Segmenter"):
+        instantiate_model(
+            OmegaConf.create({"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}), trust_targets=True
+        )

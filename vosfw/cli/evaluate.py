@@ -1,0 +1,174 @@
+"""``vosfw evaluate`` and ``evaluate.py``: score a network on a data set and write its masks."""
+
+import json
+import logging
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
+
+from vosfw.cli.launch import launch, report
+from vosfw.cli.train import build_trainer, compile_options, composition, quiet
+from vosfw.composition import check_composition
+from vosfw.config import (
+    ENGINE_PREFIX,
+    MODEL_PREFIXES,
+    check_targets,
+    config_dir,
+    instantiate,
+    instantiate_model,
+)
+from vosfw.data.files import replacing
+from vosfw.errors import VosfwError
+from vosfw.hub import load_weights, read_checkpoint
+from vosfw.interfaces import Segmenter
+from vosfw.metrics import JAndFResult, to_csv, to_text
+from vosfw.module import VOSModule
+
+logger = logging.getLogger(__name__)
+
+STORED = "checkpoint"
+"""Name of the config choice that stands for what a checkpoint says of its model and engine."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate from the command line; the arguments are Hydra's. Returns the exit code."""
+    try:
+        arguments = with_checkpoint(list(sys.argv[1:] if arguments is None else arguments))
+    except VosfwError as error:
+        return report(error, 1)
+    return launch(evaluate, "evaluate", arguments, __file__)
+
+
+def evaluate(config: DictConfig) -> float | None:
+    """Evaluate by a composed configuration whose ``run_dir`` is set; returns J&F, for sweeps.
+
+    Raises:
+        ConfigError: If an option has an illegal value.
+        CheckpointError: If the checkpoint cannot be read or belongs to another composition than ``model=``.
+        DatasetError: If a video, frame or mask is missing or damaged.
+        OutputError: If masks or results cannot be written.
+    """
+    quiet()
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    module = VOSModule(
+        build_segmenter(config),
+        instantiate(config.engine),
+        metrics=instantiate(config.metrics),
+        compile=compile_options(config),
+    )
+    trainer = build_trainer(config)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    trainer.test(module, datamodule=instantiate(config.data), verbose=False)
+    if trainer.is_global_zero and module.result is not None:
+        publish(config, module.result, float(trainer.callback_metrics["perf/fps"]))
+    return None if module.result is None else module.result.j_and_f
+
+
+def build_segmenter(config: DictConfig) -> Segmenter[Any]:
+    """The network of the configuration, with the weights of ``ckpt_path``.
+
+    Raises:
+        CheckpointError: If they do not belong together.
+    """
+    segmenter = instantiate_model(config.model, trust_targets=True)
+    if config.ckpt_path is None:
+        logger.warning("UNTRAINED: no ckpt_path was given, so %s is evaluated with random weights", title(config))
+        return segmenter
+    stored = read_checkpoint(Path(config.ckpt_path))
+    changed = check_composition(composition(config), stored._asdict(), config.ckpt_path, parts_only=True)
+    if changed:
+        logger.info("the checkpoint's network with other options: %s", "; ".join(changed))
+    load_weights(segmenter, stored)
+    return segmenter
+
+
+def title(config: DictConfig) -> str:
+    """The composition's name."""
+    return str(composition(config)["name"])
+
+
+def publish(config: DictConfig, result: JAndFResult, fps: float) -> None:
+    """Print the table and write it to the run's folder.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    folder = Path(config.run_dir)
+    device, memory = peak_memory()
+    extra = {"fps": fps, f"peak_{device}_memory_mib": memory, "checkpoint": config.ckpt_path, "model": title(config)}
+    text = json.dumps({**result.to_json(), **extra}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    for name, content in (("results.json", text), ("results.csv", to_csv(result))):
+        with replacing(folder / name) as draft:
+            draft.write_text(content)
+    sys.stdout.write(f"\n{to_text(result, objects=False)}\n")
+    sys.stdout.write(f"{fps:.1f} frames per second, peak memory {memory:.0f} MiB ({device})\n")
+    if config.ckpt_path is None:
+        sys.stdout.write(f"UNTRAINED: random weights ({title(config)}); give ckpt_path=...\n")
+    sys.stdout.write(f"results and masks: {folder}\n")
+
+
+def peak_memory() -> tuple[str, float]:
+    """Most memory this process has used, in MiB: of the GPU if there is one, else resident."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
+        return "gpu", torch.cuda.max_memory_allocated() / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return "cpu", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def with_checkpoint(arguments: list[str]) -> list[str]:
+    """The arguments, with model and engine of the checkpoint that ``ckpt_path=`` names as the choices to start from.
+
+    They become choices of Hydra's groups, so that ``engine.policy.every=3`` or ``engine/corrector=...`` apply on top.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read or its configuration is refused.
+    """
+    given = [i for i, argument in enumerate(arguments) if argument.startswith("ckpt_path=")]
+    text = arguments[given[-1]].partition("=")[2].strip("'\"") if given else "null"
+    if text in ("", "null"):
+        return arguments
+    # In a sweep over checkpoints the first one stands for all; each is compared with its own weights later.
+    stored = read_checkpoint(Path(text.split(",")[0]))
+    trusted = any(argument == "trust_targets=true" for argument in arguments)
+    extra = []
+    for group, content, prefixes, base in (
+        ("model", stored.model, MODEL_PREFIXES, torch.nn.Module),
+        ("engine", stored.engine, (ENGINE_PREFIX,), object),
+    ):
+        chosen = [argument for argument in arguments if argument.startswith(f"{group}=")]
+        if content is None or (chosen and chosen != [f"{group}={STORED}"]):
+            continue
+        if not trusted:
+            check_targets(content, prefixes, base)
+        store(group, content)
+        extra += [] if chosen else [f"{group}={STORED}"]
+    place = given[-1] + 1
+    return [*arguments[:place], *extra, *arguments[place:]]
+
+
+def store(group: str, content: Mapping[str, Any]) -> None:
+    """Offer a stored configuration as the choice ``checkpoint`` of a group; its parts become choices of theirs.
+
+    What it leaves out is as in the group's ``default``, if there is one.
+    """
+    parts = [key for key, value in content.items() if isinstance(value, Mapping) and "_target_" in value]
+    base = (config_dir() / group / "default.yaml").is_file()
+    defaults: list[Any] = ["default"] if base else []
+    for key in parts:
+        known = base and (config_dir() / group / key).is_dir()
+        defaults.append({f"override {key}" if known else key: STORED})
+        store(f"{group}/{key}", content[key])
+    rest = {key: value for key, value in content.items() if key not in (*parts, "defaults")}
+    ConfigStore.instance().store(name=STORED, group=group, node={"defaults": [*defaults, "_self_"], **rest})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""``vosfw train`` and ``train.py``: train a composition."""
+
+import logging
+import netrc
+import os
+import secrets
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import WandbLogger
+
+import vosfw
+from vosfw.cli.launch import launch
+from vosfw.composition import check_composition
+from vosfw.config import instantiate, to_container
+from vosfw.errors import CheckpointError, ConfigError
+from vosfw.hub import load_weights, read_checkpoint
+from vosfw.interfaces import Segmenter
+from vosfw.module import VOSModule
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train from the command line; the arguments are Hydra's. Returns the exit code."""
+    return launch(train, "train", sys.argv[1:] if arguments is None else arguments, __file__)
+
+
+def train(config: DictConfig) -> float | None:
+    """Train by a composed configuration whose ``run_dir`` is set; returns the best J&F, for sweeps.
+
+    Raises:
+        ConfigError: If an option has an illegal value.
+        CheckpointError: If there is nothing to resume from, or it belongs to another composition.
+    """
+    quiet()
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    checkpoint = resume_path(config)
+    segmenter: Segmenter[Any] = instantiate(config.model)
+    if config.weights is not None and checkpoint is None:
+        load_weights(segmenter, read_checkpoint(Path(config.weights)))
+    module = VOSModule(
+        segmenter,
+        instantiate(config.engine),
+        instantiate(config.train_engine),
+        instantiate(config.loss),
+        instantiate(config.optimizer),
+        instantiate(config.scheduler),
+        instantiate(config.metrics),
+        composition(config),
+        compile_options(config),
+    )
+    if checkpoint is not None:
+        check_composition(module.composition, read_checkpoint(checkpoint)._asdict(), str(checkpoint))
+    datamodule = instantiate(config.data)
+    prepare_wandb(config)
+    trainer = build_trainer(config, instantiate(config.logger))
+    for log in trainer.loggers:
+        log.log_hyperparams({**to_container(config), "code": code_version()})
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=None if checkpoint is None else str(checkpoint))
+    finally:
+        finish(trainer)
+    return summarize(trainer, Path(config.run_dir))
+
+
+def build_trainer(config: DictConfig, run_logger: Any = None) -> pl.Trainer:
+    """The trainer with the configured callbacks.
+
+    Raises:
+        ConfigError: If Lightning refuses an option.
+    """
+    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+    options = {} if run_logger is None else {"logger": run_logger}
+    try:
+        trainer: pl.Trainer = instantiate(config.trainer)(callbacks=callbacks, **options)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise ConfigError(f"the trainer refuses its options: {error}") from error
+    return trainer
+
+
+def composition(config: DictConfig) -> dict[str, Any]:
+    """What a checkpoint says of its network: plain containers from which ``vosfw.load`` rebuilds it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    name = choices.get("model") or to_container(config.model)["_target_"].rpartition(".")[2]
+    model = without_downloads(to_container(config.model))
+    return {"version": 1, "name": name, "model": model, "engine": to_container(config.engine)}
+
+
+def without_downloads(model: Any) -> Any:
+    """A model configuration whose parts fetch no pretrained weights, since a checkpoint holds all of them."""
+    if isinstance(model, dict):
+        return {key: False if key == "pretrained" else without_downloads(value) for key, value in model.items()}
+    return [without_downloads(value) for value in model] if isinstance(model, list) else model
+
+
+def compile_options(config: DictConfig) -> dict[str, Any] | None:
+    """Arguments of ``torch.compile``, or None if it is off."""
+    options = to_container(config.compile)
+    return options if options.pop("enabled") else None
+
+
+def resume_path(config: DictConfig) -> Path | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        CheckpointError: If it is not there.
+    """
+    if config.ckpt_path is None:
+        return None
+    path = Path(config.ckpt_path)
+    if config.ckpt_path == "last":
+        path = Path(config.run_dir) / "checkpoints" / "last.ckpt"
+    if not path.is_file():
+        raise CheckpointError(
+            f"no checkpoint to resume from at {path.absolute()}. Name the run with run_dir=..., its checkpoint with "
+            "ckpt_path=..., or leave ckpt_path out to start anew."
+        )
+    return path
+
+
+def prepare_wandb(config: DictConfig) -> None:
+    """Settle the run's id, which a resumed run continues, and go offline where nobody is logged in."""
+    if not str(config.logger.get("_target_", "")).endswith("WandbLogger"):
+        return
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if "WANDB_MODE" not in os.environ and not logged_in():
+        os.environ["WANDB_MODE"] = "offline"
+        logger.info("no W&B key: logging offline to %s/wandb; upload it later with wandb sync", config.run_dir)
+    if config.logger.get("id") is None:
+        note = Path(config.run_dir) / "wandb_id"
+        if not note.is_file():
+            note.write_text(secrets.token_hex(4))
+        OmegaConf.update(config, "logger.id", note.read_text().strip())
+
+
+def finish(trainer: pl.Trainer) -> None:
+    """Close the W&B run, which the next run of a sweep would otherwise write to."""
+    for log in trainer.loggers:
+        if isinstance(log, WandbLogger) and trainer.is_global_zero:
+            log.experiment.finish()
+
+
+def logged_in() -> bool:
+    """Whether W&B finds a key without asking for one."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    for path in (os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
+        try:
+            if path and netrc.netrc(str(path)).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def code_version() -> dict[str, str]:
+    """Version of vosfw, and its commit when it runs from a checkout."""
+    version = {"vosfw": vosfw.__version__}
+    folder = Path(vosfw.__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")
+        dirty = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        version["commit"] = git("rev-parse", "HEAD") + dirty
+    except (OSError, subprocess.SubprocessError):
+        logger.debug("vosfw runs from no git checkout")
+    return version
+
+
+def quiet() -> None:
+    """Silence what Lightning says on every start and no user can act on."""
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def summarize(trainer: pl.Trainer, run_dir: Path) -> float | None:
+    """Say where the results are; returns the best score."""
+    best = next((c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None) is not None), None)
+    score = getattr(best, "best_model_score", None)
+    if trainer.is_global_zero:
+        where = getattr(best, "best_model_path", "") or run_dir
+        logger.info(
+            "trained %d steps; best %s", trainer.global_step, where if score is None else f"J&F {score:.3f}: {where}"
+        )
+    return None if score is None else float(score)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Tables of key patterns, by which an official checkpoint becomes weights of a composition."""
+
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vosfw.errors import CheckpointError
+
+SHOWN = 12
+"""Keys that an error lists of each kind."""
+
+
+class Rule(NamedTuple):
+    """What becomes of the source keys that match a pattern as a whole; the first matching rule of a table counts."""
+
+    pattern: str
+    """A regular expression."""
+    target: str | None
+    """The key in the composition, with the pattern's groups (``\\1``); None if the tensor is not used."""
+    reason: str = ""
+    """Why it is not used."""
+    transform: Callable[[Tensor, torch.Size], Tensor] | None = None
+    """Applied to the tensor, given the shape that is wanted."""
+
+
+class Conversion(NamedTuple):
+    """Weights of a composition, and where they come from."""
+
+    weights: dict[str, Tensor]
+    used: dict[str, str]
+    """Target key by source key."""
+    dropped: dict[str, str]
+    """Reason by source key."""
+
+
+def read_official(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint written by ``torch.save``, without running code from it.
+
+    A training checkpoint is unwrapped (``state_dict``), and the prefix of data-parallel training is stripped.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no file {path}; give the path of the official checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"cannot read {path}: {reason}\nWanted a file of tensors written by torch.save; download it again, and "
+            "do not load it by other means unless you trust its author."
+        ) from error
+    if isinstance(content, Mapping):
+        content = content.get("state_dict", content)
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise CheckpointError(f"{path} holds no state dict; wanted a mapping of names to tensors")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def convert(source: Mapping[str, Tensor], rules: tuple[Rule, ...], target: Mapping[str, Tensor]) -> Conversion:
+    """Rename, reshape and check every tensor.
+
+    Args:
+        source: Official names and tensors.
+        rules: Tried in order.
+        target: State of the composition; only names, shapes and types are used.
+
+    Raises:
+        CheckpointError: Listing source keys that no rule knows, target keys that stay empty, and shapes that differ.
+    """
+    weights: dict[str, Tensor] = {}
+    used: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    unknown: list[str] = []
+    shapes: list[str] = []
+    for key, tensor in source.items():
+        rule, name = _match(key, rules)
+        if rule is None:
+            unknown.append(key)
+        elif name is None:
+            dropped[key] = rule.reason
+        elif name not in target or name in weights:
+            unknown.append(f"{key} (as {name})")
+        else:
+            wanted = target[name]
+            tensor = rule.transform(tensor, wanted.shape) if rule.transform is not None else tensor
+            if tensor.shape != wanted.shape:
+                shapes.append(f"{key}: {list(tensor.shape)}, wanted {list(wanted.shape)}")
+            used[key] = name
+            weights[name] = tensor.to(wanted.dtype).contiguous()
+    missing = [name for name in target if name not in weights]
+    problems = {
+        "keys that belong to nothing in this composition": unknown,
+        "tensors of another shape": shapes,
+        "weights of the composition that nothing fills": missing,
+    }
+    if any(problems.values()):
+        found = [f"{len(keys)} {what}:\n{_listed(keys)}" for what, keys in problems.items() if keys]
+        raise CheckpointError(
+            "the checkpoint does not fit:\n" + "\n".join(found) + "\nGive the checkpoint of this very system, or the "
+            "options it was trained with."
+        )
+    return Conversion(weights, used, dropped)
+
+
+def _match(key: str, rules: tuple[Rule, ...]) -> tuple[Rule | None, str | None]:
+    for rule in rules:
+        match = re.fullmatch(rule.pattern, key)
+        if match:
+            return rule, match.expand(rule.target) if rule.target is not None else None
+    return None, None
+
+
+def _listed(keys: list[str]) -> str:
+    lines = [f"  {key}" for key in keys[:SHOWN]]
+    return "\n".join(lines + ([f"  … and {len(keys) - SHOWN} more"] if len(keys) > SHOWN else []))
