@@ -19,8 +19,9 @@ DATA = [
     "data.test.videos=3",
     "data.batch_size=2",
 ]
-TRAIN = [*NETWORK, *DATA, "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "~callbacks.progress", "logger=csv"]
-EVALUATE = [*DATA, "trainer.accelerator=cpu", "~callbacks.progress"]
+QUIET = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "~callbacks.progress"]
+TRAIN = [*NETWORK, *DATA, "trainer.log_every_n_steps=1", *QUIET, "logger=csv"]
+EVALUATE = [*DATA, *QUIET]
 
 
 def command(script: str, *overrides: str, **variables: str) -> "subprocess.CompletedProcess[str]":

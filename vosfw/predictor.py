@@ -13,6 +13,7 @@ from vosfw.engine.engine import Engine
 from vosfw.engine.stream import GivenMasks, Stream
 from vosfw.errors import ConfigError, DatasetError, UnsupportedError
 from vosfw.interfaces import Segmenter
+from vosfw.ops.allocator import keep_large_blocks
 from vosfw.types import MAX_SLOTS, Step
 
 __all__ = ["Prediction", "Predictor", "as_id_map"]
@@ -63,6 +64,7 @@ class Predictor:
         short_side: int | None = None,
         engine: Engine | None = None,
     ) -> None:
+        keep_large_blocks()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device).eval()
         self.engine: Engine = engine or model.default_engine or Engine()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra.core.config_store import ConfigStore
 from PIL import Image
-from runs import DATA, EVALUATE, TRAIN, command
+from runs import DATA, EVALUATE, QUIET, TRAIN, command
 
 from vosfw import hub
 from vosfw.cli.evaluate import main, with_checkpoint
@@ -109,9 +109,11 @@ def test_a_converted_file_does_as_well(run, checkpoint, tmp_path):
 
 
 def test_without_a_checkpoint_it_says_so(tmp_path, capsys, caplog):
-    assert main([*EVALUATE, "model=copy_first", f"run_dir={tmp_path}"]) == 0
-    assert "UNTRAINED" in capsys.readouterr().out
-    assert results(tmp_path)["model"] == "copy_first"
+    assert main([*EVALUATE, "data.test.videos=1", f"run_dir={tmp_path}/a"]) == 0
+    assert "UNTRAINED" in capsys.readouterr().out and "UNTRAINED" in caplog.text
+    assert results(tmp_path / "a")["model"] == "demo"
+    assert main([*EVALUATE, "data.test.videos=1", "model=copy_first", f"run_dir={tmp_path}/b"]) == 0
+    assert "UNTRAINED" not in capsys.readouterr().out, "it has no weights to train"
 
 
 def test_sequences_with_only_a_first_mask(tmp_path, capsys):
@@ -125,7 +127,7 @@ def test_sequences_with_only_a_first_mask(tmp_path, capsys):
             if t < masks:
                 write_mask(root / "masks" / name / f"{t:05d}.png", labels)
     folder = tmp_path / "run"
-    options = ["data=folder", f"data.root={root}", "model=copy_first", "~callbacks.progress", "trainer.accelerator=cpu"]
+    options = ["data=folder", f"data.root={root}", "model=copy_first", *QUIET]
     assert main([*options, f"run_dir={folder}"]) == 0
     assert set(results(folder)["sequences"]) == {"known"} and set(results(folder)["unscored"]) == {"first"}
     assert "first: not scored" in capsys.readouterr().out

@@ -57,8 +57,13 @@ def evaluate(config: DictConfig) -> float | None:
     """
     quiet()
     pl.seed_everything(config.seed, workers=True, verbose=False)
+    segmenter = build_segmenter(config)
+    untrained = config.ckpt_path is None and any(True for _ in segmenter.parameters())
+    warning = f"UNTRAINED: no ckpt_path was given, so {title(config)} is evaluated with random weights"
+    if untrained:
+        logger.warning(warning)
     module = VOSModule(
-        build_segmenter(config),
+        segmenter,
         instantiate(config.engine),
         metrics=instantiate(config.metrics),
         compile=compile_options(config),
@@ -69,6 +74,8 @@ def evaluate(config: DictConfig) -> float | None:
     trainer.test(module, datamodule=instantiate(config.data), verbose=False)
     if trainer.is_global_zero and module.result is not None:
         publish(config, module.result, float(trainer.callback_metrics["perf/fps"]))
+        if untrained:
+            sys.stdout.write(f"{warning}\n")
     return None if module.result is None else module.result.j_and_f
 
 
@@ -80,7 +87,6 @@ def build_segmenter(config: DictConfig) -> Segmenter[Any]:
     """
     segmenter = instantiate_model(config.model, trust_targets=True)
     if config.ckpt_path is None:
-        logger.warning("UNTRAINED: no ckpt_path was given, so %s is evaluated with random weights", title(config))
         return segmenter
     stored = read_checkpoint(Path(config.ckpt_path))
     changed = check_composition(composition(config), stored._asdict(), config.ckpt_path, parts_only=True)
@@ -110,8 +116,6 @@ def publish(config: DictConfig, result: JAndFResult, fps: float) -> None:
             draft.write_text(content)
     sys.stdout.write(f"\n{to_text(result, objects=False)}\n")
     sys.stdout.write(f"{fps:.1f} frames per second, peak memory {memory:.0f} MiB ({device})\n")
-    if config.ckpt_path is None:
-        sys.stdout.write(f"UNTRAINED: random weights ({title(config)}); give ckpt_path=...\n")
     sys.stdout.write(f"results and masks: {folder}\n")
 
 

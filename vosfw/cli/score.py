@@ -135,13 +135,11 @@ def _sequences(pred: Path, gt: Path) -> list[_Sequence]:
 
 def _masks(root: Path) -> dict[str, dict[str, Path]]:
     """PNGs of each folder in ``root``, by frame."""
-    folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
-    found = {
+    return {
         folder.name: {file.stem: file for file in frame_files(folder) if file.suffix.lower() == ".png"}
-        for folder in folders
+        for folder in sorted(root.iterdir())
         if any(folder.glob("*.[pP][nN][gG]"))
     }
-    return found
 
 
 def _checked(name: str, truth: dict[str, Path], pred: dict[str, Path]) -> _Sequence:
@@ -150,10 +148,8 @@ def _checked(name: str, truth: dict[str, Path], pred: dict[str, Path]) -> _Seque
     for frame in sequence.scored:
         for path, what in ((truth[frame], "first mask of the truth"), (pred[frame], "truth")):
             if (size := frame_size(path)) != sequence.size:
-                raise DatasetError(
-                    f"The mask '{path}' is {size[0]}x{size[1]} (height x width), the {what} "
-                    f"{sequence.size[0]}x{sequence.size[1]}. Resize it by nearest neighbour."
-                )
+                sizes = f"{size[0]}x{size[1]} (height x width), the {what} {sequence.size[0]}x{sequence.size[1]}"
+                raise DatasetError(f"The mask '{path}' is {sizes}. Resize it by nearest neighbour.")
     if sequence.scored:
         read_mask(pred[sequence.scored[0]])
     return sequence

@@ -156,8 +156,6 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
 
     def _videos(self) -> dict[str, tuple[list[int], list[str], Float64[Tensor, "F K 2"]]]:
         """Ids, frame names and values of each video, put together from its updates."""
-        if not len(self.headers):
-            return {}
         text = bytes(dim_zero_cat(self.headers).cpu().numpy()).decode()
         values = dim_zero_cat(self.values).cpu()
         videos: dict[str, tuple[list[int], list[str], list[Tensor]]] = {}

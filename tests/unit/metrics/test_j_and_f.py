@@ -17,7 +17,7 @@ from vosfw.errors import ConfigError, DatasetError
 from vosfw.metrics import JAndF, boundary_f, j_and_f, jaccard
 
 
-def scored(frames=9, objects=3, spans=(9,), protocol="davis17", **options):
+def scored(frames=9, objects=3, spans=(9,), protocol="davis17"):
     """The result of one video, and its plain J and F."""
     pred, truth = plain_metrics.blobs(frames, objects, (40, 60))
     metric = JAndF(protocol)
@@ -110,6 +110,13 @@ def test_without_a_scored_video_the_figures_are_nan():
     labels = torch.zeros(1, 8, 8, dtype=torch.uint8)
     metric.update(labels, labels, video="a", ids=(1,))
     assert all(math.isnan(value) for value in metric.compute().score)
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method:UserWarning")
+def test_before_any_update():
+    result = JAndF().compute()
+    assert math.isnan(result.j_and_f)
+    assert result.sequences == result.unscored == {}
 
 
 def test_ids_and_frame_names_come_back():
