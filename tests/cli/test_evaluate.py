@@ -108,12 +108,14 @@ def test_a_converted_file_does_as_well(run, checkpoint, tmp_path):
     assert results(tmp_path / "a")["sequences"] == results(tmp_path / "b")["sequences"]
 
 
-def test_without_a_checkpoint_it_says_so(tmp_path, capsys, caplog):
+def test_without_a_checkpoint_it_says_so(tmp_path, capsys):
     assert main([*EVALUATE, "data.test.videos=1", f"run_dir={tmp_path}/a"]) == 0
-    assert "UNTRAINED" in capsys.readouterr().out and "UNTRAINED" in caplog.text
+    assert capsys.readouterr().out.count("UNTRAINED") == 2, "wanted before the work and below the table"
     assert results(tmp_path / "a")["model"] == "demo"
     assert main([*EVALUATE, "data.test.videos=1", "model=copy_first", f"run_dir={tmp_path}/b"]) == 0
     assert "UNTRAINED" not in capsys.readouterr().out, "it has no weights to train"
+    assert main([*EVALUATE[: len(DATA)], "data.test.videos=1", "quiet=true", f"run_dir={tmp_path}/c"]) == 0
+    assert capsys.readouterr().out == "" and (tmp_path / "c" / "results.json").exists()
 
 
 def test_sequences_with_only_a_first_mask(tmp_path, capsys):

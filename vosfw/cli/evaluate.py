@@ -57,10 +57,11 @@ def evaluate(config: DictConfig) -> float | None:
     """
     quiet()
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    segmenter = build_segmenter(config)
-    untrained = config.ckpt_path is None and any(True for _ in segmenter.parameters())
-    warning = f"UNTRAINED: no ckpt_path was given, so {title(config)} is evaluated with random weights"
-    if untrained:
+    segmenter, name = build_segmenter(config)
+    warning = ""
+    if config.ckpt_path is None and any(True for _ in segmenter.parameters()):
+        warning = f"UNTRAINED: no ckpt_path was given, so {name} is evaluated with random weights"
+    if warning and not config.quiet:
         logger.warning(warning)
     module = VOSModule(
         segmenter,
@@ -68,55 +69,52 @@ def evaluate(config: DictConfig) -> float | None:
         metrics=instantiate(config.metrics),
         compile=compile_options(config),
     )
-    trainer = build_trainer(config)
+    trainer = build_trainer(config, progress=not config.quiet)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     trainer.test(module, datamodule=instantiate(config.data), verbose=False)
     if trainer.is_global_zero and module.result is not None:
-        publish(config, module.result, float(trainer.callback_metrics["perf/fps"]))
-        if untrained:
-            sys.stdout.write(f"{warning}\n")
+        table = publish(config, name, module.result, float(trainer.callback_metrics["perf/fps"]))
+        if not config.quiet:
+            sys.stdout.write("\n".join(["", table, warning]))
     return None if module.result is None else module.result.j_and_f
 
 
-def build_segmenter(config: DictConfig) -> Segmenter[Any]:
-    """The network of the configuration, with the weights of ``ckpt_path``.
+def build_segmenter(config: DictConfig) -> tuple[Segmenter[Any], str]:
+    """The network of the configuration with the weights of ``ckpt_path``, and the composition's name.
 
     Raises:
         CheckpointError: If they do not belong together.
     """
     segmenter = instantiate_model(config.model, trust_targets=True)
+    own = composition(config)
     if config.ckpt_path is None:
-        return segmenter
+        return segmenter, own["name"]
     stored = read_checkpoint(Path(config.ckpt_path))
-    changed = check_composition(composition(config), stored._asdict(), config.ckpt_path, parts_only=True)
+    changed = check_composition(own, stored._asdict(), config.ckpt_path, parts_only=True)
     if changed:
         logger.info("the checkpoint's network with other options: %s", "; ".join(changed))
     load_weights(segmenter, stored)
-    return segmenter
+    return segmenter, stored.name
 
 
-def title(config: DictConfig) -> str:
-    """The composition's name."""
-    return str(composition(config)["name"])
-
-
-def publish(config: DictConfig, result: JAndFResult, fps: float) -> None:
-    """Print the table and write it to the run's folder.
+def publish(config: DictConfig, name: str, result: JAndFResult, fps: float) -> str:
+    """Write the results to the run's folder; returns what to show of them.
 
     Raises:
         OutputError: If a file cannot be written.
     """
     folder = Path(config.run_dir)
     device, memory = peak_memory()
-    extra = {"fps": fps, f"peak_{device}_memory_mib": memory, "checkpoint": config.ckpt_path, "model": title(config)}
+    extra = {"fps": fps, f"peak_{device}_memory_mib": memory, "checkpoint": config.ckpt_path, "model": name}
     text = json.dumps({**result.to_json(), **extra}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     for name, content in (("results.json", text), ("results.csv", to_csv(result))):
         with replacing(folder / name) as draft:
             draft.write_text(content)
-    sys.stdout.write(f"\n{to_text(result, objects=False)}\n")
-    sys.stdout.write(f"{fps:.1f} frames per second, peak memory {memory:.0f} MiB ({device})\n")
-    sys.stdout.write(f"results and masks: {folder}\n")
+    return (
+        f"{to_text(result, objects=False)}\n{fps:.1f} frames per second, peak memory {memory:.0f} MiB ({device})\n"
+        f"results and masks: {folder}"
+    )
 
 
 def peak_memory() -> tuple[str, float]:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,34 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
                 raise
             raise SystemExit(report(error, 1)) from error
 
-    # Lightning starts further processes (several GPUs) with what it finds here.
-    main = sys.modules["__main__"]
-    saved, sys.argv = (sys.argv, main.__spec__), [script_of(script), *arguments]
+    try:
+        with borrowed([script_of(script), *arguments]):
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+@contextmanager
+def borrowed(argv: list[str]) -> Iterator[None]:
+    """Let Hydra read ``argv`` and set up logging, and put both back.
+
+    Lightning starts further processes (several GPUs) by what it finds in ``sys.argv`` and ``__main__``.
+    """
+    main, root = sys.modules["__main__"], logging.getLogger()
+    saved = sys.argv, main.__spec__, root.handlers[:], root.level
+    sys.argv = argv
     if main.__spec__ is not None and main.__spec__.name.startswith("vosfw."):
         main.__spec__ = None
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        yield
     finally:
-        sys.argv, main.__spec__ = saved
-    return 0
+        own = root.handlers
+        sys.argv, main.__spec__, root.handlers, level = saved
+        root.setLevel(level)
+        for handler in own:
+            if handler not in root.handlers:
+                handler.close()
 
 
 def report(error: VosfwError, code: int) -> int:
@@ -146,6 +163,3 @@ def script_of(fallback: str) -> str:
     """What Lightning is to start further processes with."""
     name = sys.argv[0]
     return name if name.endswith(("train.py", "evaluate.py")) and Path(name).is_file() else fallback
-
-
-logging.getLogger("hydra").setLevel(logging.WARNING)

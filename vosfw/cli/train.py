@@ -72,14 +72,16 @@ def train(config: DictConfig) -> float | None:
     return summarize(trainer, Path(config.run_dir))
 
 
-def build_trainer(config: DictConfig, run_logger: Any = None) -> pl.Trainer:
-    """The trainer with the configured callbacks.
+def build_trainer(config: DictConfig, run_logger: Any = None, *, progress: bool = True) -> pl.Trainer:
+    """The trainer with the configured callbacks; without a progress bar if ``progress`` is False.
 
     Raises:
         ConfigError: If Lightning refuses an option.
     """
-    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-    options = {} if run_logger is None else {"logger": run_logger}
+    callbacks = [instantiate(part) for name, part in config.callbacks.items() if progress or name != "progress"]
+    options: dict[str, Any] = {} if run_logger is None else {"logger": run_logger}
+    if not progress:
+        options["enable_progress_bar"] = False
     try:
         trainer: pl.Trainer = instantiate(config.trainer)(callbacks=callbacks, **options)
     except (MisconfigurationException, TypeError, ValueError) as error:

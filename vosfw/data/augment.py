@@ -1,9 +1,8 @@
 """Training augmentation: STCN's by default, every step an option."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import kornia.enhance as enhance
 import kornia.geometry.transform as geometry
 import numpy as np
 import torch
@@ -13,16 +12,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vosfw.data.dataset import TRIES, Sample
+from vosfw.data.jitter import Jitter, draw_jitter, recolored
 from vosfw.data.video import slot_labels
 from vosfw.errors import ConfigError
 from vosfw.types import VOID, Clip
-
-
-class Jitter(NamedTuple):
-    """Colour factors, applied in ``order``: 0 brightness, 1 contrast, 2 saturation, 3 hue."""
-
-    order: tuple[int, ...]
-    factors: Float[Tensor, "T 4"]
 
 
 class Draw(NamedTuple):
@@ -117,10 +110,10 @@ class ClipAugment:
         draw = np.random.default_rng(seed)
         box = self._box(draw, size)
         flip, gray = bool(draw.uniform() < self.flip), bool(draw.uniform() < self.gray)
-        jitter = _jitter(draw, self.jitter, 1, frames)
+        jitter = draw_jitter(draw, self.jitter, 1, frames)
         angles = draw.uniform(-self.rotation, self.rotation, size=frames)
         shears = draw.uniform(-self.shear, self.shear, size=frames)
-        frame_jitter = _jitter(draw, self.frame_jitter, frames, frames)
+        frame_jitter = draw_jitter(draw, self.frame_jitter, frames, frames)
         return Draw(box, flip, jitter, gray, torch.from_numpy(angles), torch.from_numpy(shears), frame_jitter)
 
     def _box(self, draw: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -187,12 +180,12 @@ class ClipAugment:
         pictures = interpolate(frames.float() / 255, self.crop, mode="bicubic", antialias=True).clamp(0, 1)
         if draw.flip:
             pictures = pictures.flip(-1)
-        pictures = _recolored(pictures, draw.jitter, self.jitter)
+        pictures = recolored(pictures, draw.jitter, self.jitter)
         if draw.gray:
             pictures = rgb_to_grayscale(pictures).expand_as(pictures)
         if self._warps:
             pictures = self._warped(pictures, draw, "bicubic", self.fill).clamp(0, 1)
-        return _recolored(pictures, draw.frame_jitter, self.frame_jitter)
+        return recolored(pictures, draw.frame_jitter, self.frame_jitter)
 
     def _labels(self, labels: UInt8[Tensor, "t Y X"], draw: Draw) -> UInt8[Tensor, "t H W"]:
         """Labels of the clip's first ``t`` frames, resized, flipped and warped like the frames."""
@@ -232,30 +225,3 @@ class ClipAugment:
 def _cropped(pictures: Integer[Tensor, "..."], box: tuple[int, int, int, int]) -> Integer[Tensor, "..."]:
     top, left, height, width = box
     return pictures[..., top : top + height, left : left + width]
-
-
-def _jitter(draw: np.random.Generator, amounts: Sequence[float | int], rows: int, frames: int) -> Jitter:
-    """Factors of ``rows`` frames, repeated to ``frames``."""
-    centers = np.array([1.0, 1.0, 1.0, 0.0])
-    factors = centers + draw.uniform(-1, 1, size=(rows, 4)) * np.array(amounts)
-    order = tuple(draw.permutation(4).tolist())
-    return Jitter(order, torch.from_numpy(factors).float().expand(frames, 4))
-
-
-def _recolored(pictures: Tensor, jitter: Jitter, amounts: Sequence[float | int]) -> Tensor:
-    steps: tuple[Any, ...] = (
-        enhance.adjust_brightness_accumulative,
-        enhance.adjust_contrast_with_mean_subtraction,
-        enhance.adjust_saturation_with_gray_subtraction,
-        _turn_hue,
-    )
-    factors = jitter.factors.to(pictures)
-    for kind in jitter.order:
-        if amounts[kind] > 0:
-            pictures = steps[kind](pictures, factors[:, kind])
-    return pictures
-
-
-def _turn_hue(pictures: Tensor, turns: Tensor) -> Tensor:
-    turned: Tensor = enhance.adjust_hue(pictures, turns * (2 * torch.pi))
-    return turned

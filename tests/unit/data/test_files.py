@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from vosfw.data.files import replacing
+from vosfw.errors import OutputError
+
+
+def test_appears_when_done(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out.txt"
+    with replacing(path) as draft:
+        draft.write_text("whole")
+        assert not path.exists()
+        assert draft.suffix == ".txt"
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(KeyError), replacing(path) as draft:
+        draft.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"Cannot write '.*file/out\.txt'"), replacing(tmp_path / "file" / "out.txt"):
+        pass
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OutputError, match="Cannot write"), replacing(tmp_path / "out") as draft:
+        draft.write_text("a file cannot replace a folder")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "out"]
