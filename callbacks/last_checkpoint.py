@@ -41,4 +41,4 @@ class LastCheckpoint(Checkpoint):
         due = step % self.every_n_steps == 0 or step == trainer.max_steps
         if due and step != self._saved and not trainer.fast_dev_run:
             self._saved = step
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)

@@ -57,9 +57,9 @@ class VideoLogger(FrameCallback):
         """Hand the pictures to W&B."""
         logger = wandb_logger(trainer)
         if logger is not None and self._images:
-            logger.log_image(
-                "val/overlay", self._images, trainer.global_step, masks=self._masks, caption=self._captions
-            )
+            # Lightning counts steps from 0 where it logs.
+            step = max(trainer.global_step - 1, 0)
+            logger.log_image("val/overlay", self._images, step, masks=self._masks, caption=self._captions)
         self._images, self._masks, self._captions = [], [], []
 
 

@@ -20,7 +20,7 @@ from vosfw.metrics import j_and_f
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    options = ["trainer.max_steps=2", "trainer.val_check_interval=2", "engine.policy.every=4"]
+    options = ["trainer.max_steps=50", "trainer.val_check_interval=50", "optimizer.lr=0.003", "engine.policy.every=4"]
     assert train([*TRAIN, *options, f"run_dir={folder}"]) == 0
     return folder
 
@@ -46,6 +46,7 @@ def test_table_files_and_masks(checkpoint, tmp_path, capsys):
     shown = capsys.readouterr().out
     found = results(tmp_path)
     assert {"j_and_f", "j", "f", "sequences", "fps", "peak_cpu_memory_mib"} <= found.keys()
+    assert found["j_and_f"] > 0.02, "too bad to tell right from wrong"
     assert found["j_and_f"] == pytest.approx((found["j"] + found["f"]) / 2)
     assert set(found["sequences"]) == {"test-0000", "test-0001", "test-0002"}
     for name in ("J&F", "test-0001", f"{found['j_and_f']:.4f}", "frames per second", "peak memory", str(tmp_path)):
@@ -212,6 +213,7 @@ def test_two_processes_agree_with_one(checkpoint, tmp_path):
     assert main([*options, f"run_dir={one}"]) == 0
     done = command("evaluate.py", *options, f"run_dir={two}", "trainer.devices=2", "trainer.strategy=ddp")
     assert done.returncode == 0, done.stderr
+    assert results(one)["j_and_f"] > 0.02
     assert results(one)["sequences"] == results(two)["sequences"]
     assert results(one)["j_and_f"] == results(two)["j_and_f"]
     files = sorted(path.relative_to(one / "masks") for path in (one / "masks").glob("*/*.png"))

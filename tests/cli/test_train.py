@@ -32,9 +32,10 @@ def test_a_run_leaves_checkpoints_scores_and_its_configuration(tmp_path, capsys)
 
 
 def test_the_best_checkpoint_is_that_of_the_best_score(tmp_path):
-    options = ["trainer.max_steps=6", "trainer.val_check_interval=2", "optimizer.lr=0.01"]
+    options = ["trainer.max_steps=48", "trainer.val_check_interval=16", "optimizer.lr=0.003"]
     assert main([*TRAIN, *options, f"run_dir={tmp_path}"]) == 0
     scores = {step: float(value) for step, value in curve(tmp_path, "val/j_and_f").items()}
+    assert len(set(scores.values())) > 1
     content = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert content["global_step"] == max(scores, key=lambda step: scores[step]) + 1
 

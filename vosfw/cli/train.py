@@ -42,6 +42,7 @@ def train(config: DictConfig) -> float | None:
         CheckpointError: If there is nothing to resume from, or it belongs to another composition.
     """
     quiet()
+    set_threads(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     checkpoint = resume_path(config)
     segmenter: Segmenter[Any] = instantiate(config.model)
@@ -183,6 +184,15 @@ def code_version() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         logger.debug("vosfw runs from no git checkout")
     return version
+
+
+def set_threads(config: DictConfig) -> None:
+    """Give torch the cores that data workers leave free; with two busy threads on a core both crawl."""
+    threads, workers = config.threads, config.data.get("num_workers") or 0
+    if threads is None and workers and "OMP_NUM_THREADS" not in os.environ:
+        threads = max(len(os.sched_getaffinity(0)) - workers, 1)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def quiet() -> None:
