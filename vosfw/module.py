@@ -150,18 +150,18 @@ class VOSModule(pl.LightningModule):
         """Lightning's hook."""
         self._start(None)
 
-    def validation_step(self, batch: Video, batch_idx: int) -> None:
+    def validation_step(self, batch: Video | None, batch_idx: int) -> None:
         """Segment and score one video."""
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: Video, batch_idx: int) -> None:
+    def test_step(self, batch: Video | None, batch_idx: int) -> None:
         """Segment and score one video."""
         self._evaluate(batch, "test")
 
-    def predict_step(self, batch: Video, batch_idx: int) -> str:
+    def predict_step(self, batch: Video | None, batch_idx: int) -> str | None:
         """Segment one video for the callbacks; returns its name."""
         self._evaluate(batch, None)
-        return batch.name
+        return None if batch is None else batch.name
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the validation videos."""
@@ -197,8 +197,10 @@ class VOSModule(pl.LightningModule):
         return {"val": self.val_metric, "test": self.test_metric}.get(stage or "")
 
     @torch.no_grad()
-    def _evaluate(self, video: Video, stage: str | None) -> None:
+    def _evaluate(self, video: Video | None, stage: str | None) -> None:
         """Segment a video frame by frame, showing each one to metrics and callbacks, and keeping none."""
+        if video is None:  # there are more processes than videos
+            return
         trainer: Any = self.trainer
         watchers = [callback for callback in trainer.callbacks if isinstance(callback, FrameCallback)]
         metric = self._metric(stage)
@@ -238,7 +240,7 @@ class VOSModule(pl.LightningModule):
         if stage is None:
             logger.info("segmented %d frames, %.1f a second", self._frames, speed)
             return
-        self.log("perf/fps", speed, sync_dist=True)
+        self.log("perf/fps", speed, sync_dist=True, reduce_fx="sum")
         metric = self._metric(stage)
         if metric is None:
             return

@@ -8,7 +8,8 @@ from runs import DATA, NETWORK, TRAIN, curve, weights
 from vosfw import hub
 from vosfw.cli import launch
 from vosfw.cli.main import main as vosfw
-from vosfw.cli.train import code_version, main
+from vosfw.cli.tracking import code_version
+from vosfw.cli.train import main, without_downloads
 
 
 def test_a_run_leaves_checkpoints_scores_and_its_configuration(tmp_path, capsys):
@@ -135,3 +136,11 @@ def test_the_version_of_the_code_is_known():
     version = code_version()
     assert version["vosfw"] == vosfw.__version__
     assert set(version) <= {"vosfw", "commit"} and len(version.get("commit", "0" * 40).removesuffix("+changes")) == 40
+
+
+def test_checkpoints_ask_for_no_download():
+    model = {"encoder": {"pretrained": True, "parts": [{"pretrained": "imagenet", "depth": 2}]}, "top_k": 20}
+    assert without_downloads(model) == {
+        "encoder": {"pretrained": False, "parts": [{"pretrained": False, "depth": 2}]},
+        "top_k": 20,
+    }

@@ -10,7 +10,8 @@ from runs import ROOT, TRAIN
 from wandb.proto import wandb_internal_pb2
 
 import vosfw
-from vosfw.cli.train import logged_in, main
+from vosfw.cli.tracking import logged_in
+from vosfw.cli.train import main
 
 RUN = [
     *[option for option in TRAIN if option != "logger=csv"],

@@ -163,6 +163,12 @@ def test_prediction_shows_frames_and_returns_names():
     assert len(recorder.results) == 6
 
 
+def test_a_process_without_a_video_takes_part():
+    module = make_module()
+    metrics = make_trainer().test(module, feed(None), verbose=False)[0]
+    assert metrics["perf/fps"] == 0 and module.result is not None and not module.result.sequences
+
+
 def test_evaluation_leaves_autograd_to_the_corrector():
     seen = []
 

@@ -1,24 +1,20 @@
 """``vosfw train`` and ``train.py``: train a composition."""
 
 import logging
-import netrc
 import os
-import secrets
-import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import WandbLogger
 
-import vosfw
 from vosfw.cli.launch import launch
+from vosfw.cli.tracking import code_version, finish, prepare_wandb
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
 from vosfw.errors import CheckpointError, ConfigError
@@ -45,7 +41,8 @@ def train(config: DictConfig) -> float | None:
     set_threads(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     checkpoint = resume_path(config)
-    segmenter: Segmenter[Any] = instantiate(config.model)
+    model = config.model if checkpoint is None else OmegaConf.create(without_downloads(to_container(config.model)))
+    segmenter: Segmenter[Any] = instantiate(model)
     if config.weights is not None and checkpoint is None:
         load_weights(segmenter, read_checkpoint(Path(config.weights)))
     module = VOSModule(
@@ -68,6 +65,8 @@ def train(config: DictConfig) -> float | None:
         log.log_hyperparams({**to_container(config), "code": code_version()})
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=None if checkpoint is None else str(checkpoint))
+    except MisconfigurationException as error:
+        raise ConfigError(f"the trainer refuses its options: {error}") from error
     finally:
         finish(trainer)
     return summarize(trainer, Path(config.run_dir))
@@ -132,65 +131,11 @@ def resume_path(config: DictConfig) -> Path | None:
     return path
 
 
-def prepare_wandb(config: DictConfig) -> None:
-    """Settle the run's id, which a resumed run continues, and go offline where nobody is logged in."""
-    if not str(config.logger.get("_target_", "")).endswith("WandbLogger"):
-        return
-    os.environ.setdefault("WANDB_SILENT", "true")
-    if "WANDB_MODE" not in os.environ and not logged_in():
-        os.environ["WANDB_MODE"] = "offline"
-        logger.info("no W&B key: logging offline to %s/wandb; upload it later with wandb sync", config.run_dir)
-    if config.logger.get("id") is None:
-        note = Path(config.run_dir) / "wandb_id"
-        if not note.is_file():
-            note.write_text(secrets.token_hex(4))
-        OmegaConf.update(config, "logger.id", note.read_text().strip())
-
-
-def finish(trainer: pl.Trainer) -> None:
-    """Close the W&B run, which the next run of a sweep would otherwise write to."""
-    for log in trainer.loggers:
-        if isinstance(log, WandbLogger) and trainer.is_global_zero:
-            log.experiment.finish()
-
-
-def logged_in() -> bool:
-    """Whether W&B finds a key without asking for one."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    for path in (os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
-        try:
-            if path and netrc.netrc(str(path)).authenticators(host):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
-
-
-def code_version() -> dict[str, str]:
-    """Version of vosfw, and its commit when it runs from a checkout."""
-    version = {"vosfw": vosfw.__version__}
-    folder = Path(vosfw.__file__).parent
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")
-        dirty = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
-        version["commit"] = git("rev-parse", "HEAD") + dirty
-    except (OSError, subprocess.SubprocessError):
-        logger.debug("vosfw runs from no git checkout")
-    return version
-
-
 def set_threads(config: DictConfig) -> None:
     """Give torch the cores that data workers leave free; with two busy threads on a core both crawl."""
     threads, workers = config.threads, config.data.get("num_workers") or 0
     if threads is None and workers and "OMP_NUM_THREADS" not in os.environ:
-        threads = max(len(os.sched_getaffinity(0)) - workers, 1)
+        threads = max(torch.get_num_threads() - workers, 1)
     if threads is not None:
         torch.set_num_threads(threads)
 
@@ -200,6 +145,8 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    # The scores are gathered before they are logged.
+    warnings.filterwarnings("ignore", message=".*It is recommended to use `self.log.*")
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -57,8 +57,6 @@ class VOSDataModule(pl.LightningDataModule):
         workers = min(4, os.cpu_count() or 1) if num_workers is None else num_workers
         if batch_size < 1 or workers < 0:
             raise ConfigError(f"Wanted batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
-        # With more processes than videos some have none to validate.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.augment = ClipAugment() if augment is None else augment
         self.batch_size, self.num_workers = batch_size, workers
         self.root, self.split, self.train_split, self.val_split = root, split, train_split, val_split

@@ -112,7 +112,8 @@ class VideoLoader:
     """Handles of the videos that fall to this process; whoever runs the engine reads their frames.
 
     Videos go, longest first, to the process with the fewest frames so far. None is given twice, since duplicates bias
-    means over videos; hence processes may have different numbers of videos.
+    means over videos; hence processes may have different numbers of videos. One that is left without gets None instead:
+    Lightning would let it skip the evaluation, and the others would wait for it forever.
 
     Args:
         videos: A data set.
@@ -134,7 +135,8 @@ class VideoLoader:
         return sorted(mine)
 
     def __len__(self) -> int:
-        return len(self.indices())
+        return max(len(self.indices()), 1)
 
-    def __iter__(self) -> Iterator[Video]:
-        return (self.videos.video(index) for index in self.indices())
+    def __iter__(self) -> Iterator[Video | None]:
+        indices = self.indices()
+        return (self.videos.video(index) for index in indices) if indices else iter((None,))

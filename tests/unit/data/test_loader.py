@@ -117,7 +117,7 @@ def test_videos_are_shared_out_without_duplicates(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(module, "process", lambda rank=rank: (rank, replicas))
         loader = VideoLoader(PlainVideos(lengths))
         shares.append(loader.indices())
-        assert len(loader) == len(shares[-1])
+        assert len(loader) == len(shares[-1]) if shares[-1] else list(loader) == [None]
         assert shares[-1] == sorted(shares[-1])
     assert sorted(index for share in shares for index in share) == list(range(6))
     loads = [sum(lengths[i] for i in share) for share in shares]

@@ -29,7 +29,7 @@ class SmallEncoder(Encoder):
         if len(widths) < 2 or any(width % GROUPS for width in widths):
             raise ConfigError(f"encoder.widths is {list(widths)}; wanted two or more multiples of {GROUPS}")
         self.normalize = Normalize()
-        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 2, 1), nn.ReLU(inplace=True))
+        self.stem = conv_stage(3, widths[0])
         self.stages = nn.ModuleList(conv_stage(a, b, depth) for a, b in pairwise(widths))
         self.out_channels = tuple(reversed(widths))[:-1]
         self.strides = tuple(2 ** (i + 1) for i in reversed(range(1, len(widths))))
