@@ -3,8 +3,8 @@
 The yardstick: floor = multiply-adds of the frame after all sharing / the rate of a 3x3 convolution 256 -> 256 on
 120x216, measured in the same run. ``frame`` is what a user waits for: padding, encoding, memory read, decoder,
 upsampling, aggregation, softmax and the published label map. ``cycle`` is the mean over five frames of which one is
-remembered, with the value encoder's multiply-adds in its floor. ``plain`` is the loop over objects of ``plain_stcn.py``
-for the same frame, from the encoder to the aggregated probabilities.
+remembered, with the value encoder's multiply-adds in its floor. ``plain`` is a frame as the loop over objects of
+``plain_stcn.py`` computes it. All calls are timed in turns, and the least of each counts.
 """
 
 import argparse
@@ -29,28 +29,21 @@ EVERY = 5
 MEMORY_FRAMES = 3
 
 
-def best(call, repeat):
-    """Least seconds of several calls: what others do on the machine only ever adds."""
-    times = []
+def best(calls, repeat):
+    """Least seconds of each call, taken in turns: what else runs on the machine only ever adds."""
+    least = dict.fromkeys(calls, float("inf"))
     for _ in range(repeat):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            least[name] = min(least[name], time.perf_counter() - start)
+    return least
 
 
 def multiply_adds(call):
     with FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops() / 2
-
-
-def conv_rate(repeat):
-    """Multiply-adds per second, in the faster of the two memory layouts."""
-    layer, x = torch.nn.Conv2d(256, 256, 3, padding=1), torch.randn(1, 256, 120, 216)
-    inputs = [x, x.contiguous(memory_format=torch.channels_last)]
-    seconds = min(best(lambda x=x: layer(x), repeat) for x in inputs)
-    return multiply_adds(lambda: layer(x)) / seconds
 
 
 class Noise:
@@ -77,46 +70,57 @@ class Noise:
         return labels
 
 
-def run(network, size, objects, repeat):
-    """Least seconds of each of the five frames from one that is remembered to the next, and the last state."""
-    start = EVERY * MEMORY_FRAMES
-    engine = Engine(IntervalPolicy(EVERY))
-    geometry = engine.geometry(size, network.grid)
-    least, step = [float("inf")] * EVERY, None
-    before = time.perf_counter()
-    for step in engine.run(network, Noise(size, objects, start + EVERY * repeat), "cpu"):
-        engine.labels(step, geometry)
-        now = time.perf_counter()
-        if step.frame >= start:
-            least[step.frame % EVERY] = min(least[step.frame % EVERY], now - before)
-        before = now
-    return least, step, geometry
+class Session:
+    """A video that has got to its third memory frame; goes on a frame at a time."""
+
+    def __init__(self, network, size, objects, repeat):
+        start = EVERY * MEMORY_FRAMES
+        network.memory.max_frames = MEMORY_FRAMES
+        self.engine = Engine(IntervalPolicy(EVERY))
+        self.geometry = self.engine.geometry(size, network.grid)
+        self.video = Noise(size, objects, start + EVERY * repeat)
+        self.steps = self.engine.run(network, self.video, "cpu")
+        for _ in range(start):
+            self.last = next(self.steps)
+
+    def frame(self):
+        self.last = next(self.steps)
+        self.engine.labels(self.last, self.geometry)
 
 
 def measure(network, size, objects, repeat, *, plain):
-    network.memory.max_frames = MEMORY_FRAMES
-    least, step, geometry = run(network, size, objects, repeat)
-    state, masks = step.state, step.masks
-    features = network.encode(torch.rand(1, 1, 3, *geometry.padded))
-    work = {
-        "encoder": multiply_adds(lambda: network.encode(features.frames)),
-        "segment": multiply_adds(lambda: network.segment(features, state)),
-        "memorize": multiply_adds(lambda: network.memorize(features, masks, state, keep=True)),
+    session = Session(network, size, objects, repeat)
+    geometry, state, masks = session.geometry, session.last.state, session.last.masks
+
+    def placed():
+        return geometry.place_frames(session.video.frame(0)[None].float() / 255, network.pad_color)
+
+    features = network.encode(placed()[:, None])
+    conv, x = torch.nn.Conv2d(256, 256, 3, padding=1), torch.randn(1, 256, 120, 216)
+    blocked = x.contiguous(memory_format=torch.channels_last)
+    calls = {
+        "conv": lambda: conv(x),
+        "conv_channels_last": lambda: conv(blocked),
+        "encoder": lambda: network.encode(features.frames),
+        "segment": lambda: network.segment(features, state),
+        "memorize": lambda: network.memorize(features, masks, state, keep=True),
     }
-    seconds = {
-        "encoder": best(lambda: network.encode(features.frames), repeat),
-        "segment": best(lambda: network.segment(features, state), repeat),
-        "memorize": best(lambda: network.memorize(features, masks, state, keep=True), repeat),
-    }
-    seconds["frame"], seconds["cycle"] = min(least), sum(least) / EVERY
+    work = {name: multiply_adds(call) for name, call in calls.items()}
     work["frame"] = work["encoder"] + work["segment"]
     work["cycle"] = work["frame"] + work["memorize"] / EVERY
+    phases = [f"frame{i}" for i in range(EVERY)]
+    calls |= dict.fromkeys(phases, session.frame)
     if plain:
         oracle = PlainSTCN(network, top_k=network.memory.top_k)
         for _ in range(MEMORY_FRAMES):
             oracle.memorize(oracle.encode(features.frames[:, 0]), masks.probs[0, 1:])
-        seconds["plain"] = best(lambda: oracle.segment(oracle.encode(features.frames[:, 0])), max(repeat // 2, 1))
-    return seconds, work
+        calls["plain"] = lambda: session.engine.fit(oracle.segment(oracle.encode(placed()))[None], geometry).argmax(1)
+    seconds = best(calls, repeat)
+    frames = [seconds.pop(phase) for phase in phases]
+    seconds["frame"], seconds["cycle"] = min(frames), sum(frames) / EVERY
+    rate = work.pop("conv") / min(seconds.pop("conv"), seconds.pop("conv_channels_last"))
+    del work["conv_channels_last"]
+    return seconds, work, rate
 
 
 def main():
@@ -136,9 +140,7 @@ def main():
     with torch.no_grad():
         network = vosfw.load("stcn", weights=None)
         for objects in options.objects:
-            before = conv_rate(options.repeat)
-            seconds, work = measure(network, (height, width), objects, options.repeat, plain=not options.no_plain)
-            rate = max(before, conv_rate(options.repeat))
+            seconds, work, rate = measure(network, (height, width), objects, options.repeat, plain=not options.no_plain)
             ratios = {name: seconds[name] * rate / work[name] for name in work}
             rows.append({"objects": objects, "rate": rate, "seconds": seconds, "work": work, "ratio": ratios})
             said = ", ".join(f"{name} {seconds[name]:.3f} s = {ratios[name]:.2f} x floor" for name in ratios)

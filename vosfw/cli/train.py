@@ -24,6 +24,9 @@ from vosfw.module import VOSModule
 
 logger = logging.getLogger(__name__)
 
+CORES = torch.get_num_threads()
+"""Threads that torch would use by itself."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train from the command line; the arguments are Hydra's. Returns the exit code."""
@@ -135,7 +138,7 @@ def set_threads(config: DictConfig) -> None:
     """Give torch the cores that data workers leave free; with two busy threads on a core both crawl."""
     threads, workers = config.threads, config.data.get("num_workers") or 0
     if threads is None and workers and "OMP_NUM_THREADS" not in os.environ:
-        threads = max(torch.get_num_threads() - workers, 1)
+        threads = max(CORES - workers, 1)
     if threads is not None:
         torch.set_num_threads(threads)
 
