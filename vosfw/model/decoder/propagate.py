@@ -14,7 +14,7 @@ class PropagateDecoder(RefineDecoder):
     """``RefineDecoder`` whose logits are added to the mask that reading memory has propagated.
 
     Needs values whose first channel is the object's own mask in -1..1 (``PatchValueEncoder``). Before training the
-    result is that mask alone, so keys learn to match from the first step on.
+    result is that mask, all but exactly, so keys learn to match from the first step on.
 
     Args:
         value_channels: Channels of the read-out.
@@ -34,7 +34,7 @@ class PropagateDecoder(RefineDecoder):
     ) -> None:
         super().__init__(value_channels, skip_channels, widths, object_chunk)
         self.gain = nn.Parameter(torch.tensor(gain))
-        nn.init.zeros_(self.pred.weight)
+        nn.init.normal_(self.pred.weight, std=1e-3)
         nn.init.zeros_(self.pred.bias)  # type: ignore[arg-type]
 
     def forward(
