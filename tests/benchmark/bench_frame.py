@@ -114,7 +114,9 @@ def measure(network, size, objects, repeat, *, plain):
         oracle = PlainSTCN(network, top_k=network.memory.top_k)
         for _ in range(MEMORY_FRAMES):
             oracle.memorize(oracle.encode(features.frames[:, 0]), masks.probs[0, 1:])
-        calls["plain"] = lambda: session.engine.fit(oracle.segment(oracle.encode(placed()))[None], geometry).argmax(1)
+        calls["plain"] = lambda: (
+            session.engine.fit(oracle.segment(oracle.encode(placed()))[None], geometry).max(1).indices
+        )
     seconds = best(calls, repeat)
     frames = [seconds.pop(phase) for phase in phases]
     seconds["frame"], seconds["cycle"] = min(frames), sum(frames) / EVERY

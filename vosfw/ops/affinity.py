@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 2**22
-"""Most similarities held at once (16 MiB): more only leave the caches."""
+BLOCK = 2**24
+"""Most similarities held at once (64 MiB); fewer read long memories more often."""
 
 
 def l2_similarity(query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"]) -> Float[Tensor, "B M N"]:
