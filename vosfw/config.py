@@ -57,8 +57,9 @@ def explain(message: str, overrides: Sequence[str]) -> str:
     hints = []
     for override in overrides:
         group, _, value = override.lstrip("+~").partition("=")
-        known = choices(group.partition("@")[0])
-        if known and value not in known:
+        folder = group.partition("@")[0]
+        known = choices(folder)
+        if known and value not in known and f"'{folder}/{value}'" in message:
             near = difflib.get_close_matches(value, known, n=3, cutoff=0.4) or known
             hints.append(f"{group}={value}: no such choice; did you mean {' or '.join(near)}?")
     return "\n".join([*hints, message])

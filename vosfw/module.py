@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
 from vosfw.composition import check_composition
-from vosfw.data.prefetch import prefetch
+from vosfw.data.prefetch import ReadAhead
 from vosfw.data.video import Video
 from vosfw.engine.engine import Engine
 from vosfw.errors import ConfigError
@@ -249,39 +249,3 @@ class VOSModule(pl.LightningModule):
             logger.info("no score for %d videos: %s", len(result.unscored), ", ".join(result.unscored))
         for name, value in result.scalars().items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "j_and_f")
-
-
-class ReadAhead:
-    """A video (``VideoSource``) whose frames a thread reads while the network works on those before.
-
-    Args:
-        video: The video; nobody else may read its frames meanwhile.
-        unwanted: Whether frames that are not wanted may be asked for.
-    """
-
-    def __init__(self, video: Video, *, unwanted: bool = False) -> None:
-        self.video = video
-        self.size = video.size
-        self.given = video.given
-        self.wanted = video.wanted
-        first = min(self.given, default=0)
-        asked = [t for t in range(first, len(video)) if unwanted or self.wanted[t] or t in self.given]
-        self._frames = cast("Generator[tuple[int, Tensor]]", prefetch(lambda t: (t, video.frame(t)), asked))
-
-    def __len__(self) -> int:
-        return len(self.video)
-
-    def frame(self, index: int) -> Tensor:
-        """RGB, uint8 [3, Y, X]; frames are to be asked for in increasing order."""
-        for t, frame in self._frames:
-            if t == index:
-                return frame
-        raise IndexError(f"frame {index} of '{self.video.name}' was passed over")
-
-    def given_mask(self, index: int) -> Tensor:
-        """See ``VideoSource``."""
-        return self.video.given_mask(index)
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._frames.close()

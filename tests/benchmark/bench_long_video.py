@@ -13,6 +13,7 @@ import torch
 
 from vosfw.data.synthetic import SyntheticDataset
 from vosfw.hub import load
+from vosfw.ops.allocator import keep_large_blocks
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", default="demo")
@@ -29,6 +30,7 @@ def resident() -> float:
 def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
+    keep_large_blocks()
     model = load(options.model, weights=None)
     engine = model.default_engine
     dataset = SyntheticDataset("test", videos=1, length=options.frames, size=(240, 432), objects=(3, 3), seed=1)

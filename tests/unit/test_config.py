@@ -4,7 +4,16 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from vosfw.config import check_targets, choices, compose, config_dir, instantiate, instantiate_engine, instantiate_model
+from vosfw.config import (
+    check_targets,
+    choices,
+    compose,
+    config_dir,
+    explain,
+    instantiate,
+    instantiate_engine,
+    instantiate_model,
+)
 from vosfw.engine.engine import Engine
 from vosfw.errors import CheckpointError, ConfigError
 
@@ -26,6 +35,12 @@ def test_composing_leaves_hydras_global_state_alone():
 def test_an_unknown_model_lists_the_nearest():
     with pytest.raises(ConfigError, match="did you mean stcn"):
         compose(["model=stnc"])
+
+
+def test_a_choice_that_was_found_is_not_blamed_for_another_mistake():
+    """``model=checkpoint`` is no file: evaluation offers it for the run."""
+    message = "Could not override 'bogus'."
+    assert explain(message, ["model=checkpoint", "bogus=3"]) == message
 
 
 def test_an_unknown_key_is_refused():

@@ -13,7 +13,7 @@ from vosfw.errors import CheckpointError, ConfigError, DatasetError
 from vosfw.loss.bootstrapped_ce import BootstrappedCE
 from vosfw.loss.sequence import SequenceLoss
 from vosfw.metrics import j_and_f
-from vosfw.module import FrameCallback, ReadAhead
+from vosfw.module import FrameCallback
 
 
 class Steps(pl.Callback):
@@ -182,15 +182,6 @@ def test_evaluation_leaves_autograd_to_the_corrector():
     assert seen == [(False, True)] * 2
 
 
-def test_frames_are_read_ahead_by_a_thread_in_order():
-    video = MemoryVideo()
-    source = ReadAhead(video)
-    frames = [source.frame(t) for t in range(6)]
-    source.close()
-    assert torch.equal(torch.stack(frames), video.images)
-    assert threading.main_thread() not in video.read_in
-
-
 def test_an_error_of_the_reader_reaches_the_user():
     video, recorder = MemoryVideo(broken=4), Recorder()
     threads = threading.active_count()
@@ -198,14 +189,6 @@ def test_an_error_of_the_reader_reaches_the_user():
         make_trainer(recorder).test(make_module(), feed(video), verbose=False)
     assert [result.frame for result in recorder.results] == [0, 1, 2, 3]
     assert threading.active_count() == threads
-
-
-def test_a_frame_that_was_passed_over_is_not_read_again():
-    source = ReadAhead(MemoryVideo())
-    source.frame(3)
-    with pytest.raises(IndexError, match="passed over"):
-        source.frame(1)
-    source.close()
 
 
 def test_checkpoints_name_their_composition(tmp_path):

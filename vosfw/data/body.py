@@ -129,7 +129,7 @@ def _part(
 
 
 def outlines(draw: np.random.Generator, family: str) -> tuple[Part, ...]:
-    """Outlines of a body: one, or a trunk with swinging limbs."""
+    """Outlines of a body: one, or a trunk with swinging limbs or with members of any size (``creature``)."""
     if family == "limbs":
         trunk = _part(
             draw, _radii(draw, "blob"), (0.0, 0.0), (draw.uniform(0.5, 0.7), draw.uniform(0.6, 0.8)), 0.1, 0.0
@@ -137,6 +137,18 @@ def outlines(draw: np.random.Generator, family: str) -> tuple[Part, ...]:
         angles = draw.uniform(0, 2 * np.pi) + 2 * np.pi / 4 * np.arange(4) + draw.normal(0, 0.2, size=4)
         limb = np.ones(ANGLES)
         return (trunk, *(_part(draw, limb, (0.0, 0.75), (0.2, 0.6), 0.3, 0.35, angle) for angle in angles))
+    if family == "creature":
+        trunk = _part(
+            draw, _radii(draw, "blob"), (0.0, 0.0), (draw.uniform(0.35, 0.6), draw.uniform(0.5, 0.8)), 0.3, 0.0
+        )
+        count = int(draw.integers(2, 6))
+        turns = draw.uniform(0, 2 * np.pi) + np.cumsum(draw.uniform(0.4, 1.8, size=count))
+        sizes = draw.uniform((0.1, 0.3), (0.3, 0.6), size=(count, 2))
+        members = [
+            _part(draw, _radii(draw, "blob"), (0.0, draw.uniform(0.5, 0.8)), (wide, long), 0.4, 0.3, turn)
+            for (wide, long), turn in zip(sizes, turns, strict=True)
+        ]
+        return (trunk, *members)
     if family == "bean":
         return (_part(draw, np.ones(ANGLES), (0.0, 0.0), (draw.uniform(0.4, 0.55), 1.2), 0.8, 0.0),)
     stretch = draw.uniform(0.75, 1.3)

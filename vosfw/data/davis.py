@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from vosfw.data.dataset import VideoDataset
+from vosfw.data.file_video import FileDataset
 from vosfw.data.index import data_root, frame_files, list_files, mask_files, read_list, select_videos, subfolder
-from vosfw.data.video import FileVideo
 from vosfw.errors import DatasetError
 
 
-class DavisDataset(VideoDataset):
+class DavisDataset(FileDataset):
     """DAVIS (Perazzi et al., CVPR 2016; Pont-Tuset et al., 2017): all objects are given in frame 0.
 
     Args:
@@ -32,37 +31,22 @@ class DavisDataset(VideoDataset):
         resolution: str = "480p",
         single_object: bool | None = None,
     ) -> None:
-        self.root = data_root(root)
-        self.binary = year == 2016 if single_object is None else single_object
-        pictures = subfolder(self.root, "JPEGImages", resolution)
-        annotations = subfolder(self.root, "Annotations", resolution)
+        root = data_root(root)
+        pictures = subfolder(root, "JPEGImages", resolution)
+        annotations = subfolder(root, "Annotations", resolution)
         # The original 2016 release names the folder of its lists by resolution.
-        folders = [self.root / "ImageSets" / name for name in (str(year), resolution)]
+        folders = [root / "ImageSets" / name for name in (str(year), resolution)]
         lists = next((files for folder in folders if (files := list_files(folder))), {})
         present = sorted(folder.name for folder in pictures.iterdir() if folder.is_dir())
         listed = sorted({name for file in lists.values() for name in read_list(file)})
-        super().__init__(select_videos(split, lists, present, listed or present))
-        self._frames = [frame_files(pictures / name) for name in self.videos]
-        self._masks = [
-            mask_files(annotations / name, [f.stem for f in frames])
-            for name, frames in zip(self.videos, self._frames, strict=True)
+        videos = select_videos(split, lists, present, listed or present)
+        frames = [frame_files(pictures / name) for name in videos]
+        masks = [
+            mask_files(annotations / name, [f.stem for f in files]) for name, files in zip(videos, frames, strict=True)
         ]
-        for frames, masks in zip(self._frames, self._masks, strict=True):
-            _check(frames, masks, annotations)
-
-    @property
-    def lengths(self) -> list[int]:
-        """Number of frames of each sequence."""
-        return [len(frames) for frames in self._frames]
-
-    @property
-    def annotated(self) -> list[list[int]]:
-        """Indices of the frames with a mask, of each sequence."""
-        return [sorted(masks) for masks in self._masks]
-
-    def video(self, index: int) -> FileVideo:
-        """A lazy view of one sequence."""
-        return FileVideo(self.videos[index], self._frames[index], self._masks[index], binary=self.binary)
+        for pictures_of, pngs in zip(frames, masks, strict=True):
+            _check(pictures_of, pngs, annotations)
+        super().__init__(videos, frames, masks, binary=year == 2016 if single_object is None else single_object)
 
 
 def _check(frames: Sequence[Path], masks: dict[int, Path], annotations: Path) -> None:

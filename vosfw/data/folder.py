@@ -1,17 +1,15 @@
 """Your own videos: a folder of pictures or a video file each, and masks as PNG."""
 
 from collections.abc import Sequence
-from copy import copy
 from pathlib import Path
 
-from vosfw.data.dataset import VideoDataset
+from vosfw.data.file_video import FileDataset, frame_names
 from vosfw.data.index import data_root, frame_files, list_files, mask_files, read_list, select_videos, subfolder
-from vosfw.data.video import FileVideo, frame_names
 from vosfw.data.video_file import VIDEO_SUFFIXES, VideoFile
 from vosfw.errors import DatasetError
 
 
-class FolderDataset(VideoDataset):
+class FolderDataset(FileDataset):
     """Videos in ``frames/<video>/*.jpg|png`` or ``frames/<video>.mp4``, masks in ``masks/<video>/*.png``.
 
     A mask has the name of its frame; frames of a video file are named 00000, 00001, ... Each object is given in the
@@ -27,8 +25,8 @@ class FolderDataset(VideoDataset):
     """
 
     def __init__(self, root: Path | str | None, split: str | Sequence[str] = "all") -> None:
-        self.root = data_root(root)
-        pictures = subfolder(self.root, "frames")
+        root = data_root(root)
+        pictures = subfolder(root, "frames")
         places: dict[str, Path] = {}
         for path in sorted(pictures.iterdir()):
             if not path.is_dir() and path.suffix.lower() not in VIDEO_SUFFIXES:
@@ -37,29 +35,11 @@ class FolderDataset(VideoDataset):
             if name in places:
                 raise DatasetError(f"Two videos '{name}' in '{pictures}': {places[name].name}, {path.name}. Keep one.")
             places[name] = path
-        lists = list_files(self.root)
+        lists = list_files(root)
         everything = read_list(lists["split"]) if "split" in lists else list(places)
-        super().__init__(select_videos(split, lists, list(places), everything))
-        paths = [places[name] for name in self.videos]
-        self._frames = [VideoFile(path) if path.is_file() else frame_files(path) for path in paths]
-        self._masks = [
-            mask_files(self.root / "masks" / name, frame_names(frames))
-            for name, frames in zip(self.videos, self._frames, strict=True)
+        videos = select_videos(split, lists, list(places), everything)
+        frames = [VideoFile(places[name]) if places[name].is_file() else frame_files(places[name]) for name in videos]
+        masks = [
+            mask_files(root / "masks" / name, frame_names(source)) for name, source in zip(videos, frames, strict=True)
         ]
-
-    @property
-    def lengths(self) -> list[int]:
-        """Number of frames of each video."""
-        return [len(frames) for frames in self._frames]
-
-    @property
-    def annotated(self) -> list[list[int]]:
-        """Indices of the frames with a mask, of each video."""
-        return [sorted(masks) for masks in self._masks]
-
-    def video(self, index: int) -> FileVideo:
-        """A lazy view of one video."""
-        frames = self._frames[index]
-        # Views of one file must not share a decoder.
-        frames = copy(frames) if isinstance(frames, VideoFile) else frames
-        return FileVideo(self.videos[index], frames, self._masks[index], join="any")
+        super().__init__(videos, frames, masks, join="any")

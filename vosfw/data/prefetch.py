@@ -1,9 +1,13 @@
 """Reading ahead in a thread."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
+
+from torch import Tensor
+
+from vosfw.data.video import Video
 
 ItemT = TypeVar("ItemT")
 KeyT = TypeVar("KeyT")
@@ -30,3 +34,39 @@ def prefetch(read: Callable[[KeyT], ItemT], keys: Iterable[KeyT], ahead: int = 2
         finally:
             for future in waiting:
                 future.cancel()
+
+
+class ReadAhead:
+    """A video (``VideoSource``) whose frames a thread reads while the network works on those before.
+
+    Args:
+        video: The video; nobody else may read its frames meanwhile.
+        unwanted: Whether frames that are not wanted may be asked for.
+    """
+
+    def __init__(self, video: Video, *, unwanted: bool = False) -> None:
+        self.video = video
+        self.size = video.size
+        self.given = video.given
+        self.wanted = video.wanted
+        first = min(self.given, default=0)
+        asked = [t for t in range(first, len(video)) if unwanted or self.wanted[t] or t in self.given]
+        self._frames = cast("Generator[tuple[int, Tensor]]", prefetch(lambda t: (t, video.frame(t)), asked))
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def frame(self, index: int) -> Tensor:
+        """RGB, uint8 [3, Y, X]; frames are to be asked for in increasing order."""
+        for t, frame in self._frames:
+            if t == index:
+                return frame
+        raise IndexError(f"frame {index} of '{self.video.name}' was passed over")
+
+    def given_mask(self, index: int) -> Tensor:
+        """See ``VideoSource``."""
+        return self.video.given_mask(index)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._frames.close()

@@ -60,7 +60,8 @@ class ClipSampler(Sampler[ClipRequest], ABC):
         """Requests of this process to leave out of the next pass (those seen before an interruption)."""
         self._annotated = [np.asarray(frames) for frames in dataset.annotated]
         self._usable = [i for i, frames in enumerate(self._annotated) if len(frames) >= self.least_frames]
-        short = [name for i, name in enumerate(dataset.videos) if i not in set(self._usable)]
+        usable = set(self._usable)
+        short = [name for i, name in enumerate(dataset.videos) if i not in usable]
         if not self._usable:
             raise DatasetError(
                 f"None of the {len(short)} videos has the {self.least_frames} annotated frames that a training clip "

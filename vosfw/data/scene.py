@@ -1,5 +1,6 @@
 """The toy world of the synthetic videos: textured bodies that hide each other over a moving background."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vosfw.data.body import MOVE, SHAPES, Body, Wave, coverage, outlines, wave
+from vosfw.data.photograph import photograph
 from vosfw.data.texture import noise, texture
 
 
@@ -23,6 +25,26 @@ class Difficulty(NamedTuple):
     """An unlabelled body looks like an object; the same, halved, for two objects that look alike."""
     speed: float | int = 1.0
     """Factor on all motion."""
+    radius: tuple[float | int, float | int] = (0.15, 0.24)
+    """Range, as a share of the frame's shorter side."""
+    creatures: float | int = 0.0
+    """A body has a trunk, a head and swinging limbs."""
+
+
+class Surfaces(NamedTuple):
+    """What bodies and backgrounds are made of."""
+
+    split: str
+    """Whose families of patterns and outlines."""
+    photographs: tuple[Path, ...] = ()
+    share: float | int = 0.0
+    """Of surfaces that are parts of photographs; the others are patterns."""
+
+    def paint(self, draw: np.random.Generator, height: int, width: int) -> Float[Tensor, "3 h w"]:
+        """A random surface, RGB in 0..1."""
+        if self.photographs and draw.uniform() < self.share:
+            return photograph(draw, self.photographs, height, width)
+        return texture(draw, self.split, height, width)
 
 
 class Scene(NamedTuple):
@@ -87,13 +109,19 @@ class Scene(NamedTuple):
 
     @classmethod
     def sample(
-        cls, seed: tuple[int, ...], split: str, size: tuple[int, int], length: int, objects: int, options: Difficulty
+        cls,
+        seed: tuple[int, ...],
+        surfaces: Surfaces,
+        size: tuple[int, int],
+        length: int,
+        objects: int,
+        options: Difficulty,
     ) -> "Scene":
         """A random scene.
 
         Args:
             seed: Of everything in it.
-            split: Whose textures and outlines.
+            surfaces: What it is made of.
             size: Height and width in pixels.
             length: Frames of the video, by which entries and exits are timed.
             objects: How many labelled ones.
@@ -103,11 +131,11 @@ class Scene(NamedTuple):
         bodies: list[Body] = []
         for id_ in range(1, objects + 1):
             twin = bodies[-1] if bodies and draw.uniform() < options.distractors / 2 else None
-            bodies.append(_body(draw, split, size, length, id_, bodies, twin, options))
+            bodies.append(_body(draw, surfaces, size, length, id_, bodies, twin, options))
         for original in bodies[:objects]:
             if draw.uniform() < options.distractors:
                 calm = options._replace(late=options.late / 2, leave=options.leave / 2)
-                bodies.append(_body(draw, split, size, length, 0, bodies, original, calm))
+                bodies.append(_body(draw, surfaces, size, length, 0, bodies, original, calm))
         speed = 1 / options.speed
         camera = wave(draw, 0.0, 0.2, (50 * speed, 120 * speed), rows=4)
         camera = camera._replace(
@@ -116,7 +144,7 @@ class Scene(NamedTuple):
         order = draw.permutation(len(bodies))
         return cls(
             size,
-            _background(draw, split, size),
+            _background(draw, surfaces, size),
             camera,
             tuple(bodies[i] for i in order),
             wave(draw, 1.0, draw.uniform(0, 0.15), (20, 60), rows=3),
@@ -127,20 +155,20 @@ class Scene(NamedTuple):
         )
 
 
-def _background(draw: np.random.Generator, split: str, size: tuple[int, int]) -> Float[Tensor, "3 h w"]:
+def _background(draw: np.random.Generator, surfaces: Surfaces, size: tuple[int, int]) -> Float[Tensor, "3 h w"]:
     """Regions of several textures, larger than the picture."""
     shrink = min(1.0, 640 / max(size))
     height, width = (round(1.4 * shrink * length) for length in size)
-    picture = texture(draw, split, height, width)
+    picture = surfaces.paint(draw, height, width)
     for cell in (60, 40):
         region = (noise(draw, height, width, cell * size[0] / 96) > draw.uniform(0.55, 0.7)).float()
-        picture = torch.lerp(picture, texture(draw, split, height, width), region)
+        picture = torch.lerp(picture, surfaces.paint(draw, height, width), region)
     return picture
 
 
 def _body(
     draw: np.random.Generator,
-    split: str,
+    surfaces: Surfaces,
     size: tuple[int, int],
     length: int,
     id_: int,
@@ -150,9 +178,9 @@ def _body(
 ) -> Body:
     """A body that starts apart from the others; with a ``twin``, of its texture."""
     extent = np.array(size, float)
-    radius = draw.uniform(0.15, 0.24) * min(size)
+    radius = draw.uniform(*options.radius) * min(size)
     tile = int(np.clip(3.4 * radius, 48, 256))
-    skin = texture(draw, split, tile, tile) if twin is None else twin.texture.roll((tile // 3, tile // 4), (1, 2))
+    skin = surfaces.paint(draw, tile, tile) if twin is None else twin.texture.roll((tile // 3, tile // 4), (1, 2))
     periods = (40 / options.speed, 90 / options.speed)
     for _ in range(12):
         path = wave(draw, 0.0, np.tile(extent, 2), periods, rows=4)
@@ -165,10 +193,11 @@ def _body(
         apart = all(np.hypot(*(start - other.center(0))) > 0.95 * (radius + other.radius) for other in others)
         if inside and apart:
             break
+    creature = options.creatures > 0 and draw.uniform() < options.creatures
     return Body(
         id_,
         skin,
-        outlines(draw, str(draw.choice(SHAPES[split]))),
+        outlines(draw, "creature" if creature else str(draw.choice(SHAPES[surfaces.split]))),
         radius,
         path,
         wave(draw, draw.uniform(0, 2 * np.pi), draw.uniform(0.2, 1.0), (25, 60)),

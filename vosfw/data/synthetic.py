@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from vosfw.data.dataset import VideoDataset
-from vosfw.data.scene import Difficulty, Scene
+from vosfw.data.photograph import photograph_files
+from vosfw.data.scene import Difficulty, Scene, Surfaces
 from vosfw.data.video import Video
 from vosfw.errors import ConfigError
 
@@ -24,7 +25,7 @@ class SyntheticVideo(Video):
     Args:
         name: Of the video.
         seed: Of everything in it.
-        split: Whose textures and shapes.
+        surfaces: What it shows.
         size: Height and width in pixels.
         length: Number of frames.
         objects: Number of labelled objects.
@@ -35,14 +36,14 @@ class SyntheticVideo(Video):
         self,
         name: str,
         seed: tuple[int, ...],
-        split: str,
+        surfaces: Surfaces,
         size: tuple[int, int],
         length: int,
         objects: int,
         difficulty: Difficulty,
     ) -> None:
         super().__init__(name, [f"{i:05d}" for i in range(length)], range(length), join="any")
-        self._recipe = (seed, split, size, length, objects, difficulty)
+        self._recipe = (seed, surfaces, size, length, objects, difficulty)
 
     @cached_property
     def _scene(self) -> Scene:
@@ -101,6 +102,11 @@ class SyntheticDataset(VideoDataset):
         leave: Probability that an object leaves; half of them come back.
         distractors: Probability, per object, of an unlabelled body that looks like it.
         speed: Factor on the motion.
+        radius: Range of the objects' radii, as a share of the frame's shorter side.
+        creatures: Probability that an object has a trunk with swinging members of any size.
+        photographs: Folder of pictures to cut surfaces from, or ``packaged`` for those that scikit-image and
+            scikit-learn bring along. None paints patterns only.
+        photograph_share: Share of surfaces that are cut from photographs, if there are any.
 
     Raises:
         ConfigError: If an option has an illegal value.
@@ -118,6 +124,10 @@ class SyntheticDataset(VideoDataset):
         leave: float | int = 0.0,
         distractors: float | int = 0.3,
         speed: float | int = 1.0,
+        radius: Sequence[float | int] = (0.15, 0.24),
+        creatures: float | int = 0.0,
+        photographs: str | None = None,
+        photograph_share: float | int = 0.5,
     ) -> None:
         if split not in SPLITS:
             raise ConfigError(f"Unknown split {split!r} of the synthetic set; choose one of {', '.join(SPLITS)}.")
@@ -125,13 +135,18 @@ class SyntheticDataset(VideoDataset):
             raise ConfigError(f"objects must be two numbers with 1 <= least <= most <= 32, got {tuple(objects)}.")
         if videos < 1 or length < 1 or min(size) < 32:
             raise ConfigError(f"Wanted videos >= 1, length >= 1, sides >= 32; got {videos}, {length}, {tuple(size)}.")
-        if speed <= 0 or not all(0 <= share <= 1 for share in (late, leave, distractors)):
-            raise ConfigError(f"Probabilities lie in 0..1, speed > 0; got {late}, {leave}, {distractors}, {speed}.")
+        shares = (late, leave, distractors, creatures, photograph_share)
+        if speed <= 0 or not all(0 <= share <= 1 for share in shares):
+            raise ConfigError(f"Probabilities and shares lie in 0..1, speed > 0; got {shares} and {speed}.")
+        if not 0 < radius[0] <= radius[1] <= 0.5:
+            raise ConfigError(f"radius is a range within 0..0.5 of the shorter side, got {tuple(radius)}.")
         super().__init__([f"{split}-{i:04d}" for i in range(videos)])
         self.split, self.length, self.seed = split, length, seed
         self.size = (int(size[0]), int(size[1]))
         self.objects = (int(objects[0]), int(objects[1]))
-        self.difficulty = Difficulty(late, leave, distractors, speed)
+        self.difficulty = Difficulty(late, leave, distractors, speed, (radius[0], radius[1]), creatures)
+        files = () if photographs is None else photograph_files(photographs)
+        self.surfaces = Surfaces(split, files, photograph_share)
 
     @property
     def lengths(self) -> list[int]:
@@ -147,4 +162,4 @@ class SyntheticDataset(VideoDataset):
         """A lazy view of one video."""
         seed = (self.seed, SPLITS.index(self.split), index)
         objects = int(np.random.default_rng((*seed, 1)).integers(self.objects[0], self.objects[1] + 1))
-        return SyntheticVideo(self.videos[index], seed, self.split, self.size, self.length, objects, self.difficulty)
+        return SyntheticVideo(self.videos[index], seed, self.surfaces, self.size, self.length, objects, self.difficulty)

@@ -1,9 +1,8 @@
 """Videos as lazy views."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,8 +10,6 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vosfw.data.io import frame_size, read_frame, read_mask
-from vosfw.data.video_file import VideoFile
 from vosfw.errors import DatasetError
 from vosfw.types import MAX_SLOTS, VOID
 
@@ -138,67 +135,3 @@ def slot_labels(ids: UInt8[Tensor, "*t Y X"], slots: Sequence[int | None]) -> UI
         if id_ is not None:
             table[id_] = slot + 1
     return torch.from_numpy(table[ids.numpy()])
-
-
-def frame_names(frames: Sequence[Path] | VideoFile) -> list[str]:
-    """Names without suffix; frames of a video file are called 00000, 00001, ..."""
-    return [f"{i:05d}" for i in range(len(frames))] if isinstance(frames, VideoFile) else [f.stem for f in frames]
-
-
-class FileVideo(Video):
-    """A video of picture files, or a video file, with masks as PNG.
-
-    Args:
-        name: Of the video.
-        frames: Paths of the frames in time order, or a video file (its frames are named 00000, 00001, ...).
-        masks: Path of each mask by the index of its frame.
-        join: See ``Video``.
-        binary: Read every value but 0 as object 1 (DAVIS 2016).
-    """
-
-    def __init__(
-        self,
-        name: str,
-        frames: Sequence[Path] | VideoFile,
-        masks: Mapping[int, Path],
-        *,
-        join: Literal["first", "any"] = "first",
-        binary: bool = False,
-    ) -> None:
-        if len(frames) == 0:
-            raise DatasetError(f"The video '{name}' has no frames. Add pictures or take it out of the list.")
-        super().__init__(name, frame_names(frames), tuple(masks), join=join)
-        self._source = frames
-        self._masks = dict(masks)
-        self._binary = binary
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the first frame; all others must agree."""
-        return self._source.size if isinstance(self._source, VideoFile) else frame_size(self._source[0])
-
-    def frame(self, index: int) -> UInt8[Tensor, "3 Y X"]:
-        """One RGB frame.
-
-        Raises:
-            DatasetError: If it is missing, damaged or of another size than the first.
-        """
-        source = self._source[index]
-        frame = source if isinstance(source, Tensor) else read_frame(source)
-        if frame.shape[1:] != self.size:
-            raise DatasetError(
-                f"Frame '{self.frames[index]}' of '{self.name}' is {tuple(frame.shape[1:])}, the first one {self.size} "
-                "(height, width). Export all frames at one size."
-            )
-        return frame
-
-    def id_map(self, index: int) -> UInt8[Tensor, "Y X"]:
-        """Object ids of an annotated frame.
-
-        Raises:
-            DatasetError: If the frame has no mask, or the mask is damaged or does not fit the frame.
-        """
-        if index not in self._masks:
-            raise DatasetError(f"Frame '{self.frames[index]}' of '{self.name}' has no mask. Add one, or do not ask.")
-        ids = read_mask(self._masks[index], self.size)
-        return (ids > 0).to(torch.uint8) if self._binary else ids

@@ -248,7 +248,8 @@ class Engine:
 
     def label_map(self, step: Step, probs: Float[Tensor, "B O Y X"]) -> Integer[Tensor, "B Y X"]:
         """The same from published probabilities. Pixels that were given are copied, whatever the input size was."""
-        labels = probs.argmax(1).to(torch.uint8)
+        # On a CPU an order of magnitude faster than argmax, with the same result.
+        labels = probs.max(1).indices.to(torch.uint8)
         if step.given is None or (step.predicted and self.merge == "replace_in_memory"):
             return labels
         given = torch.where(step.given == VOID, 0, step.given).to(torch.uint8)

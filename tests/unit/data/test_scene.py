@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 
-from vosfw.data.scene import Difficulty, Scene
+from vosfw.data.scene import Difficulty, Scene, Surfaces
 
 
 def scene(seed: int = 0, objects: int = 3, **options: float) -> Scene:
-    return Scene.sample((seed, 1), "train", (48, 80), 24, objects, Difficulty(**options))
+    return Scene.sample((seed, 1), Surfaces("train"), (48, 80), 24, objects, Difficulty(**options))
 
 
 def test_a_scene_is_decided_by_its_seed() -> None:

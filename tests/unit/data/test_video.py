@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from vosfw.data.file_video import FileVideo
 from vosfw.data.io import write_mask
-from vosfw.data.video import FileVideo, slot_labels
+from vosfw.data.video import slot_labels
 from vosfw.errors import DatasetError
 
 SIZE = (8, 12)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vosfw.ops import affinity
-from vosfw.ops.affinity import full_read, l2_read, l2_similarity, top_k_read
+from vosfw.ops.affinity import full_read, l2_read, l2_similarity, top_cells, top_k_read
 
 
 def random(*shape, seed=0):
@@ -30,6 +30,30 @@ def dense(similarity, value, k):
 def test_gathered_values_equal_the_dense_product(k):
     similarity, value = random(2, 5, 9), random(2, 9, 4, seed=1)
     torch.testing.assert_close(top_k_read(similarity, value, k), dense(similarity, value, k))
+
+
+@pytest.mark.parametrize("cells", [20, 63, 64, 640, 643, 5003])
+@pytest.mark.parametrize("k", [1, 7])
+def test_grouped_search_finds_the_largest(cells, k):
+    similarity = random(2, 11, cells)
+    best, cell = top_cells(similarity, k)
+    assert torch.equal(best.sort().values, similarity.topk(k).values.flip(-1))
+    assert torch.equal(similarity.gather(-1, cell), best)
+    assert all(len(set(row)) == k for row in cell.flatten(0, 1).tolist())
+
+
+def test_grouped_search_with_equal_values():
+    """Every cell alike: any will do, but each only once."""
+    best, cell = top_cells(torch.zeros(1, 3, 2048), 20)
+    assert torch.equal(best, torch.zeros(1, 3, 20))
+    assert all(len(set(row)) == 20 for row in cell[0].tolist())
+
+
+def test_grouped_search_passes_gradients():
+    similarity = random(1, 4, 1000).requires_grad_()
+    top_cells(similarity, 5)[0].sum().backward()
+    wanted = torch.zeros_like(similarity).scatter(-1, similarity.topk(5).indices, 1.0)
+    assert torch.equal(similarity.grad, wanted)
 
 
 def test_fewer_cells_than_k():

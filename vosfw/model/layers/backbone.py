@@ -1,7 +1,7 @@
 """Image backbones from timm, with errors that say what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import timm
@@ -11,13 +11,16 @@ from torch import nn
 from vosfw.errors import CheckpointError, ConfigError
 
 
-def create_backbone(name: str, strides: Iterable[int], *, pretrained: bool) -> Any:
+def create_backbone(
+    name: str, strides: Iterable[int], *, pretrained: bool, options: Mapping[str, Any] | None = None
+) -> Any:
     """A timm network that returns its last feature maps at ``strides``, cut off behind the coarsest.
 
     Args:
         name: As timm spells it.
         strides: In pixels, fine to coarse.
         pretrained: Load timm's ImageNet weights.
+        options: Further arguments of timm's network, such as its ``channels`` or ``norm_layer``.
 
     Raises:
         ConfigError: If timm knows no such network, or it lacks a stride.
@@ -26,14 +29,16 @@ def create_backbone(name: str, strides: Iterable[int], *, pretrained: bool) -> A
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3) or ["resnet50"]
         raise ConfigError(f"timm has no network {name!r}; did you mean {' or '.join(near)}?")
+    options = dict(options or {})
     try:
         with torch.device("meta"):
-            known = list(timm.create_model(name, features_only=True).feature_info.reduction())
+            known = list(timm.create_model(name, features_only=True, **options).feature_info.reduction())
         levels = tuple(len(known) - 1 - known[::-1].index(stride) for stride in strides)
-    except (RuntimeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{name} has no feature maps at strides {tuple(strides)}: {error}; try resnet50") from error
+    except (RuntimeError, AttributeError, ValueError, TypeError) as error:
+        said = f"{name} with the options {options}" if options else name
+        raise ConfigError(f"{said} has no feature maps at strides {tuple(strides)}: {error}; try resnet50") from error
     try:
-        backbone = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=levels)
+        backbone = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=levels, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"cannot load the ImageNet weights of {name}: {error}\nCheck the connection, copy timm's cache from a "

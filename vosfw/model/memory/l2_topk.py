@@ -6,7 +6,7 @@ from torch import Tensor
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Memory
 from vosfw.model.memory.bank import POLICIES, TokenBank, empty_bank, write_frame
-from vosfw.ops.affinity import l2_read
+from vosfw.ops.affinity import displacement_prior, l2_read
 
 
 class L2TopKMemory(Memory[TokenBank]):
@@ -20,12 +20,20 @@ class L2TopKMemory(Memory[TokenBank]):
         max_frames: Most permanent frames in a bank; None (the published protocols) for any number. The default never
             binds below 300 frames at interval 5, nor below 64 kept frames at all.
         policy: Which frame gives way; see ``write_frame``.
+        sigma: Width, in cells, of a Gaussian prior on how far things move from the newest frame in memory to the one
+            that is read; None (STCN) for none. Use it where every last frame is in memory (``policy.recent``).
 
     Raises:
         ConfigError: If an option is out of range.
     """
 
-    def __init__(self, top_k: int | None = 20, max_frames: int | None = 64, policy: str = "first_and_newest") -> None:
+    def __init__(
+        self,
+        top_k: int | None = 20,
+        max_frames: int | None = 64,
+        policy: str = "first_and_newest",
+        sigma: float | None = None,
+    ) -> None:
         super().__init__()
         if top_k is not None and top_k < 1:
             raise ConfigError(f"memory.top_k is {top_k}; wanted a number of cells from 1, or null for all")
@@ -33,9 +41,12 @@ class L2TopKMemory(Memory[TokenBank]):
             raise ConfigError(f"memory.max_frames is {max_frames}; wanted a number of frames from 3, or null for any")
         if policy not in POLICIES:
             raise ConfigError(f"memory.policy is {policy!r}; wanted {' or '.join(POLICIES)}")
+        if sigma is not None and sigma <= 0:
+            raise ConfigError(f"memory.sigma is {sigma}; wanted a number of cells above 0, or null for no prior")
         self.top_k = top_k
         self.max_frames = max_frames
         self.policy = policy
+        self.sigma = sigma
 
     def empty(self, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
         """See ``Memory.empty``."""
@@ -50,12 +61,17 @@ class L2TopKMemory(Memory[TokenBank]):
     def read(self, bank: TokenBank, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
         """See ``Memory.read``."""
         batch, groups, _, objects, width = bank.value.shape
+        prior = None
+        if self.sigma is not None and bank.key.shape[2]:
+            frames, height, cells = query.shape[2:]
+            prior = displacement_prior((height, cells), frames, self.sigma, query.device)
         rows = query.flatten(2).transpose(1, 2)[:, None].expand(-1, groups, -1, -1)
         read = l2_read(
             rows.flatten(0, 1),
             bank.key.flatten(0, 1),
             bank.value.flatten(3).flatten(0, 1),
             top_k=None if self.training else self.top_k,
+            prior=prior,
         )
         read = read.reshape(batch, groups, *query.shape[2:], objects, width)
         return read.permute(0, 1, 5, 6, 2, 3, 4).flatten(1, 2)

@@ -70,3 +70,28 @@ def test_gradient_at_inference():
 def test_options_are_checked(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         L2TopKMemory(**options)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_prior_on_motion_from_the_newest_frame(frames):
+    """By hand: only the cells of the frame that was written last are held to be near."""
+    memory = L2TopKMemory(top_k=None, sigma=1.5).eval()
+    bank, keys, values = filled(memory, frames, objects=1, batch=1)
+    query = random(1, 8, 1, 3, 4, seed=2)
+    place = torch.cartesian_prod(torch.arange(3.0), torch.arange(4.0))
+    cells = keys.permute(1, 2, 0, 4, 5, 3).reshape(-1, 8)
+    score = -torch.cdist(query.flatten(2)[0].T, cells).square() / 8**0.5
+    score[:, -12:] -= torch.cdist(place, place).square() / (2 * 1.5**2)
+    wanted = score.softmax(1) @ values.permute(1, 2, 0, 4, 5, 3).reshape(-1, 5)
+    torch.testing.assert_close(memory.read(bank, query)[0, 0, :, 0].flatten(1).T, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_without_frames_the_prior_is_no_matter():
+    memory = L2TopKMemory(sigma=2.0).eval()
+    bank = memory.empty(random(1, 1, 8, 3, 4), random(1, 2, 5, 3, 4))
+    assert torch.equal(memory.read(bank, random(1, 8, 1, 3, 4)), torch.zeros(1, 2, 5, 1, 3, 4))
+
+
+def test_a_width_of_the_prior_must_be_positive():
+    with pytest.raises(ConfigError, match=r"memory\.sigma is 0"):
+        L2TopKMemory(sigma=0.0)
