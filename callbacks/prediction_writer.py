@@ -59,7 +59,7 @@ class PredictionWriter(FrameCallback):
         if trainer.state.fn is None or trainer.state.fn.value not in self.stages:
             return
         video = result.video
-        ids = torch.tensor([0, *video.ids], dtype=torch.uint8)[result.labels.cpu().long()]
+        ids = torch.tensor([0, *video.ids])[result.labels.cpu().long()]
         write_mask(self.folder / video.name / f"{video.frames[result.frame]}.png", ids)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

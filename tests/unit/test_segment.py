@@ -83,8 +83,9 @@ def spoil(kind, frames, masks):
         write_mask(masks / "f000.png", torch.zeros(48, 64, dtype=torch.uint8))
     if kind == "size":
         write_mask(masks / "f000.png", torch.ones(48, 60, dtype=torch.uint8))
-    if kind == "rgb":
-        Image.new("RGB", (64, 48), (255, 0, 0)).save(masks / "f000.png")
+    if kind == "photograph":
+        noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(masks / "f000.png")
     if kind == "soft edges":
         y = np.linspace(0, 255, 48)[:, None] * np.ones((1, 64))
         Image.fromarray(y.astype(np.uint8)).save(masks / "f000.png")
@@ -104,7 +105,7 @@ def spoil(kind, frames, masks):
         ("unknown frame", "from 0 .f000. to 8"),
         ("empty mask", "no object"),
         ("size", "48x60"),
-        ("rgb", "RGB"),
+        ("photograph", "different colours"),
         ("soft edges", "soft edges"),
         ("no masks", "no masks"),
         ("no frames", "no frames"),

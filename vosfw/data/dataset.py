@@ -81,7 +81,7 @@ class VideoDataset(Dataset[Sample], ABC):
             if ids := present_ids(video.id_map(frames[0])):
                 break
         pairs = [video.read(i) for i in frames]
-        labels = slot_labels(torch.stack([pair[1] for pair in pairs]), ids)
+        labels = torch.stack([slot_labels(pair[1], ids) for pair in pairs])
         given = torch.zeros(len(frames), len(ids), dtype=torch.bool)
         given[0] = True
         meta = ClipMeta(video.name, tuple(video.frames[i] for i in frames), tuple(ids), video.size, request.seed)

@@ -18,6 +18,7 @@ class DavisDataset(FileDataset):
         year: 2016 or 2017: whose lists, and whether objects are merged into one.
         resolution: Folder under ``JPEGImages`` and ``Annotations``.
         single_object: Merge all objects into one; by default for 2016.
+        resize_masks: Resize masks of another size than their frame, instead of refusing them.
 
     Raises:
         DatasetError: If folders, lists, frames or first masks are missing.
@@ -30,6 +31,8 @@ class DavisDataset(FileDataset):
         year: Literal[2016, 2017] = 2017,
         resolution: str = "480p",
         single_object: bool | None = None,
+        *,
+        resize_masks: bool = False,
     ) -> None:
         root = data_root(root)
         pictures = subfolder(root, "JPEGImages", resolution)
@@ -46,7 +49,8 @@ class DavisDataset(FileDataset):
         ]
         for pictures_of, pngs in zip(frames, masks, strict=True):
             _check(pictures_of, pngs, annotations)
-        super().__init__(videos, frames, masks, binary=year == 2016 if single_object is None else single_object)
+        binary = year == 2016 if single_object is None else single_object
+        super().__init__(videos, frames, masks, binary=binary, resize_masks=resize_masks)
 
 
 def _check(frames: Sequence[Path], masks: dict[int, Path], annotations: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from torch import Tensor
 
 from vosfw.data.dataset import VideoDataset
@@ -32,6 +32,7 @@ class FileVideo(Video):
         join: See ``Video``.
         binary: Read every value but 0 as object 1 (DAVIS 2016).
         wanted: See ``Video``.
+        resize_masks: Resize masks of another size than their frame, instead of refusing them.
     """
 
     def __init__(
@@ -43,13 +44,14 @@ class FileVideo(Video):
         join: Literal["first", "any"] = "first",
         binary: bool = False,
         wanted: Sequence[bool] | None = None,
+        resize_masks: bool = False,
     ) -> None:
         if len(frames) == 0:
             raise DatasetError(f"The video '{name}' has no frames. Add pictures or take it out of the list.")
         super().__init__(name, frame_names(frames), tuple(masks), join=join, wanted=wanted)
         self._source = frames
         self._masks = dict(masks)
-        self._binary = binary
+        self._binary, self._resize = binary, resize_masks
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -71,7 +73,7 @@ class FileVideo(Video):
             )
         return frame
 
-    def id_map(self, index: int) -> UInt8[Tensor, "Y X"]:
+    def id_map(self, index: int) -> Integer[Tensor, "Y X"]:
         """Object ids of an annotated frame.
 
         Raises:
@@ -79,7 +81,7 @@ class FileVideo(Video):
         """
         if index not in self._masks:
             raise DatasetError(f"Frame '{self.frames[index]}' of '{self.name}' has no mask. Add one, or do not ask.")
-        ids = read_mask(self._masks[index], self.size)
+        ids = read_mask(self._masks[index], self.size, resize=self._resize)
         return (ids > 0).to(torch.uint8) if self._binary else ids
 
 
@@ -93,6 +95,7 @@ class FileDataset(VideoDataset):
         join: See ``Video``.
         binary: See ``FileVideo``.
         wanted: Of each video; all frames by default.
+        resize_masks: See ``FileVideo``.
     """
 
     def __init__(
@@ -104,11 +107,12 @@ class FileDataset(VideoDataset):
         join: Literal["first", "any"] = "first",
         binary: bool = False,
         wanted: Sequence[Sequence[bool] | None] | None = None,
+        resize_masks: bool = False,
     ) -> None:
         super().__init__(videos)
         self._frames, self._masks = tuple(frames), tuple(masks)
         self._wanted = (None,) * len(videos) if wanted is None else tuple(wanted)
-        self.join, self.binary = join, binary
+        self.join, self.binary, self.resize_masks = join, binary, resize_masks
 
     @property
     def lengths(self) -> list[int]:
@@ -125,5 +129,12 @@ class FileDataset(VideoDataset):
         frames = self._frames[index]
         # Views of one file must not share a decoder.
         frames = copy(frames) if isinstance(frames, VideoFile) else frames
-        name, masks, wanted = self.videos[index], self._masks[index], self._wanted[index]
-        return FileVideo(name, frames, masks, join=self.join, binary=self.binary, wanted=wanted)
+        return FileVideo(
+            self.videos[index],
+            frames,
+            self._masks[index],
+            join=self.join,
+            binary=self.binary,
+            wanted=self._wanted[index],
+            resize_masks=self.resize_masks,
+        )

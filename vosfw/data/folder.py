@@ -19,12 +19,15 @@ class FolderDataset(FileDataset):
         root: Folder that holds ``frames`` and ``masks``.
         split: Name of a list (``train`` for ``train.txt``), of a video, several videos, or ``all`` (those of
             ``split.txt`` if there is one, else every video).
+        resize_masks: Resize masks of another size than their frame, instead of refusing them.
 
     Raises:
         DatasetError: If folders, lists, frames or masks are missing or do not fit together.
     """
 
-    def __init__(self, root: Path | str | None, split: str | Sequence[str] = "all") -> None:
+    def __init__(
+        self, root: Path | str | None, split: str | Sequence[str] = "all", *, resize_masks: bool = False
+    ) -> None:
         root = data_root(root)
         pictures = subfolder(root, "frames")
         places: dict[str, Path] = {}
@@ -42,4 +45,4 @@ class FolderDataset(FileDataset):
         masks = [
             mask_files(root / "masks" / name, frame_names(source)) for name, source in zip(videos, frames, strict=True)
         ]
-        super().__init__(videos, frames, masks, join="any")
+        super().__init__(videos, frames, masks, join="any", resize_masks=resize_masks)

@@ -129,6 +129,7 @@ class StaticImageDataset(VideoDataset):
     ) -> tuple[UInt8[Tensor, "T 3 Y X"], UInt8[Tensor, "T Y X"]]:
         """Warped frames and ids of one image; ``size`` instead of the image's own for one that is pasted."""
         frame, ids = read_frame(still.path), still.ids()
+        ids = slot_labels(ids, present_ids(ids))
         if ids.shape != frame.shape[1:]:
             raise DatasetError(
                 f"the mask of '{still.path}' is {tuple(ids.shape)}, the picture {tuple(frame.shape[1:])}"

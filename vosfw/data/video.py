@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from torch import Tensor
 
 from vosfw.errors import DatasetError
@@ -53,10 +53,10 @@ class Video(ABC):
         """One RGB frame."""
 
     @abstractmethod
-    def id_map(self, index: int) -> UInt8[Tensor, "Y X"]:
-        """The user's object ids in one annotated frame: 0 background, 255 unlabelled."""
+    def id_map(self, index: int) -> Integer[Tensor, "Y X"]:
+        """The user's object ids in one annotated frame: 0 background, 255 unlabelled; uint8 if they fit."""
 
-    def read(self, index: int) -> tuple[UInt8[Tensor, "3 Y X"], UInt8[Tensor, "Y X"]]:
+    def read(self, index: int) -> tuple[UInt8[Tensor, "3 Y X"], Integer[Tensor, "Y X"]]:
         """An annotated frame and its object ids."""
         return self.frame(index), self.id_map(index)
 
@@ -78,7 +78,7 @@ class Video(ABC):
             where = f"frame '{self.frames[self.annotated[0]]}'" if self.annotated else "no mask file"
             raise DatasetError(
                 f"No object in the given mask of '{self.name}' ({where}): every pixel is background or unlabelled. "
-                "Draw at least one object, with an id from 1 to 254."
+                "Draw at least one object."
             )
         if len(found) > MAX_SLOTS:
             raise DatasetError(f"'{self.name}' has {len(found)} objects; at most {MAX_SLOTS} fit. Split its masks.")
@@ -116,22 +116,30 @@ class Video(ABC):
         return slot_labels(self.id_map(index), [id_ if slot in slots else None for slot, id_ in enumerate(self.ids)])
 
 
-def present_ids(ids: UInt8[Tensor, "Y X"]) -> list[int]:
+def present_ids(ids: Integer[Tensor, "Y X"]) -> list[int]:
     """Object ids in a map, ascending."""
+    if ids.dtype != torch.uint8:
+        return [id_ for id_ in ids.unique().tolist() if id_ not in (0, VOID)]
     counts = torch.bincount(ids.flatten(), minlength=256)
     return (counts[1:VOID].nonzero().flatten() + 1).tolist()
 
 
-def slot_labels(ids: UInt8[Tensor, "*t Y X"], slots: Sequence[int | None]) -> UInt8[Tensor, "*t Y X"]:
+def slot_labels(ids: Integer[Tensor, "*t Y X"], slots: Sequence[int | None]) -> UInt8[Tensor, "*t Y X"]:
     """Object ids to slot + 1; ids of no slot become background, VOID stays.
 
     Args:
         ids: Object id per pixel.
         slots: Object id of each slot; None leaves the slot out.
     """
+    if ids.dtype != torch.uint8:
+        known = torch.tensor([-1 if id_ is None else id_ for id_ in slots], dtype=torch.int64)
+        values, place = ids.long().unique(return_inverse=True)
+        matches = values[:, None] == known
+        numbers = torch.where(matches.any(1), matches.byte().argmax(1) + 1 if len(known) else 0, 0)
+        return torch.where(values == VOID, VOID, numbers).to(torch.uint8)[place]
     table = np.zeros(256, np.uint8)
     table[VOID] = VOID
     for slot, id_ in enumerate(slots):
-        if id_ is not None:
+        if id_ is not None and id_ < 256:
             table[id_] = slot + 1
     return torch.from_numpy(table[ids.numpy()])

@@ -23,6 +23,7 @@ class YouTubeVOSDataset(FileDataset):
         split: Name of a split's folder; ``all`` where there are none.
         videos: Some of its videos, or the name of a list ``<videos>.txt`` in the split's folder or the root; ``all``.
         all_frames: Read ``<split>_all_frames/JPEGImages``: every frame is seen, those of ``split`` alone are wanted.
+        resize_masks: Resize masks of another size than their frame, instead of refusing them.
         join: ``any``: an object is given in the first mask that shows it; ``first``: all of them in the first one.
 
     Raises:
@@ -36,6 +37,7 @@ class YouTubeVOSDataset(FileDataset):
         videos: str | Sequence[str] = "all",
         *,
         all_frames: bool = False,
+        resize_masks: bool = False,
         join: Literal["first", "any"] = "any",
     ) -> None:
         root = data_root(root)
@@ -53,7 +55,7 @@ class YouTubeVOSDataset(FileDataset):
         if all_frames:
             required = [{file.stem for file in frame_files(home / "JPEGImages" / name)} for name in names]
             wanted = [[file.stem in few for file in files] for few, files in zip(required, frames, strict=True)]
-        super().__init__(names, frames, masks, join=join, wanted=wanted)
+        super().__init__(names, frames, masks, join=join, wanted=wanted, resize_masks=resize_masks)
         self.categories = read_categories(home / "meta.json")
         trained = read_categories(root / "train" / "meta.json").values()
         self.seen = frozenset(name for objects in trained for name in objects.values())
