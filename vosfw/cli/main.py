@@ -12,6 +12,7 @@ from vosfw.errors import VosfwError
 COMMANDS = {
     "segment": "masks of a video or folder of frames, from masks of some frames",
     "score": "J and F of predicted masks against the truth",
+    "check": "what is in a folder of videos and masks, and what is wrong with it",
     "models": "the compositions and their papers",
     "train": "train a composition (the same as train.py)",
     "evaluate": "evaluate a checkpoint on a data set (the same as evaluate.py)",

@@ -148,8 +148,8 @@ def _color_ids(values: UInt8[np.ndarray, "Y X 3"], path: Path) -> Integer[np.nda
     codes, place = np.unique(colors @ SHIFTS, return_inverse=True)
     if len(codes) > MAX_SLOTS + 2:
         raise DatasetError(
-            f"The mask '{path}' has {len(codes)} different colours; at most {MAX_SLOTS} objects fit. Is it a photograph? "
-            "Give the mask, one colour per object."
+            f"The mask '{path}' has {len(codes)} different colours; at most {MAX_SLOTS} objects fit. Is it a "
+            "photograph? Give the mask, one colour per object."
         )
     table = np.array([KNOWN.get(int(code), COLOR + int(code)) for code in codes], np.int32)
     ids: Integer[np.ndarray, "Y X"] = table[place.reshape(values.shape[:2])]
