@@ -72,9 +72,9 @@ def load(
         )
     text = str(source)
     if urlparse(text).scheme in ("http", "https", "file"):
-        return _from_checkpoint(read_checkpoint(_download(text, sha256)), device, trust_targets=trust_targets)
+        return build(read_checkpoint(_download(text, sha256)), device, trust_targets=trust_targets)
     if Path(text).suffix or Path(text).exists():
-        return _from_checkpoint(read_checkpoint(Path(text)), device, trust_targets=trust_targets)
+        return build(read_checkpoint(Path(text)), device, trust_targets=trust_targets)
     config = compose([f"model={text}"])
     if weights is not None:
         raise CheckpointError(
@@ -152,11 +152,17 @@ def list_models(*, count: bool = True) -> list[ModelCard]:
     return cards
 
 
-def _from_checkpoint(checkpoint: Checkpoint, device: str | torch.device, *, trust_targets: bool) -> Segmenter[Any]:
+def build(checkpoint: Checkpoint, device: str | torch.device = "cpu", *, trust_targets: bool = False) -> Segmenter[Any]:
+    """The network of a checkpoint, with its weights and engine, in evaluation mode.
+
+    Raises:
+        CheckpointError: If the weights do not fit, or a target of the configuration is refused.
+    """
     model = instantiate_model(checkpoint.model, trust_targets=trust_targets)
     load_weights(model, checkpoint)
     if checkpoint.engine is not None:
         model.default_engine = instantiate_engine(checkpoint.engine, trust_targets=trust_targets)
+    model.composition = {"name": checkpoint.name, "model": checkpoint.model, "engine": checkpoint.engine}
     return model.to(device).eval()
 
 

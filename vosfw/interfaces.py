@@ -41,6 +41,8 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
     """RGB that the encoder normalises to zero; padding is filled with it."""
     default_engine: Any = None
     """The engine the weights were trained or published with, if they say; set by ``vosfw.load``."""
+    composition: Any = None
+    """Name, model and engine as plain containers; set by ``vosfw.load``."""
 
     @abstractmethod
     def encode(self, frames: Float[Tensor, "B T 3 H W"]) -> Features:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from vosfw.engine.engine import Engine
 from vosfw.engine.stream import GivenMasks, Stream
-from vosfw.errors import ConfigError, DatasetError, UnsupportedError
+from vosfw.errors import CheckpointError, ConfigError, DatasetError, UnsupportedError
+from vosfw.hub import Checkpoint, build
 from vosfw.interfaces import Segmenter
 from vosfw.ops.allocator import keep_large_blocks
+from vosfw.session import move, read_session, write_session
 from vosfw.types import MAX_SLOTS, Step
 
 __all__ = ["Prediction", "Predictor", "as_id_map"]
@@ -176,6 +179,59 @@ class Predictor:
         self._removed.add(id)
         self._new.pop(id, None)
         self._stream.remove(self._slots.index(id))
+
+    def save(self, path: str | Path, *, weights: bool = True) -> None:
+        """Write the session, so that ``load`` goes on with the next frame as if there had been no break.
+
+        Args:
+            path: File to write; an old one is replaced at once or not at all.
+            weights: Store the network too, if ``vosfw.load`` built it; without, ``load`` needs the model.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        stream, composition = self._stream, getattr(self.model, "composition", None)
+        network = {"composition": composition, "weights": self.model.state_dict()} if weights and composition else None
+        content: dict[str, Any] = {
+            "engine": self.engine,
+            "network": network,
+            "size": self._size,
+            "slots": self._slots,
+            "removed": sorted(self._removed),
+            "new": {id_: torch.from_numpy(area) for id_, area in self._new.items()},
+            "stream": None if stream is None else {name: getattr(stream, name) for name in Stream.REMEMBERED},
+        }
+        write_session(Path(path), content)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, model: Segmenter[Any] | None = None, device: str | torch.device | None = None
+    ) -> "Predictor":
+        """A session that ``save`` wrote.
+
+        Args:
+            path: The file.
+            model: The network; None takes the one in the file.
+            device: Where to compute; None takes the GPU if there is one.
+
+        Raises:
+            CheckpointError: If the file cannot be read, or holds no network and none is given.
+        """
+        content = read_session(Path(path), None if model is None else type(model).__module__.partition(".")[0])
+        if model is None:
+            if content["network"] is None:
+                raise CheckpointError(f"{path} holds no network; give the one it was saved with: load(path, model=...)")
+            stored = content["network"]
+            model = build(Checkpoint(stored["weights"], **stored["composition"]))
+        predictor = cls(model, device, engine=content["engine"])
+        predictor._size = content["size"]
+        predictor._slots, predictor._removed = list(content["slots"]), set(content["removed"])
+        predictor._new = {id_: area.numpy() for id_, area in content["new"].items()}
+        if content["stream"] is not None and predictor._size is not None:
+            predictor._stream = predictor.engine.stream(model, predictor._size)
+            for name, value in content["stream"].items():
+                setattr(predictor._stream, name, move(value, predictor.device))
+        return predictor
 
     @property
     def _frames(self) -> int:

@@ -67,6 +67,9 @@ class Stream:
     segmented. Frames before the first given one yield nothing.
     """
 
+    REMEMBERED = ("state", "next_frame", "first_frame", "last_kept", "entries")
+    """Attributes that make a session; the others follow from engine, network and size."""
+
     def __init__(self, engine: "vosfw.engine.engine.Engine", segmenter: Segmenter[Any], geometry: Geometry) -> None:
         self.engine = engine
         self.segmenter = segmenter
@@ -76,7 +79,7 @@ class Stream:
         self.next_frame = 0
         self.first_frame = 0
         self.last_kept = 0
-        self.entries: list[Entry] = []
+        self.entries: tuple[Entry, ...] = ()
 
     @property
     def started(self) -> bool:
@@ -143,13 +146,13 @@ class Stream:
             self.last_kept = t
         if given is not None and given.complete:
             yield from self.flush()
-        self.entries.append(Entry(t, frame, features, given, truth, keep))
+        self.entries = (*self.entries, Entry(t, frame, features, given, truth, keep))
         if given is not None or len(self.entries) == self.clip_length:
             yield from self.flush()
 
     def flush(self) -> Iterator[Step]:
         """Segment the frames that wait for a full span."""
-        entries, self.entries = self.entries, []
+        entries, self.entries = self.entries, ()
         if entries:
             yield from self._advance(entries)
 
@@ -157,11 +160,12 @@ class Stream:
         """Forget an object; frames not yet segmented no longer show it. Its slot is never used again."""
         if self.state is None:
             raise ConfigError("no object to remove: the session has not started")
+        # Frames that wait to be written may hold slots that the network has not seen yet.
+        self._commit()
         keep = torch.ones_like(self.state.valid[0])
         keep[slot] = False
-        pending = tuple(p._replace(masks=p.masks._replace(valid=p.masks.valid & keep)) for p in self.state.pending)
         self.state = self.state._replace(
-            valid=self.state.valid & keep, pending=pending, network=self.segmenter.remove(self.state.network, keep)
+            valid=self.state.valid & keep, network=self.segmenter.remove(self.state.network, keep)
         )
 
     def _keeps(self, *, given: bool, introduces: bool) -> bool:
@@ -170,7 +174,7 @@ class Stream:
             t - self.first_frame, since_keep=t - self.last_kept, given=given, introduces=introduces
         )
 
-    def _encode(self, entries: list[Entry]) -> Features:
+    def _encode(self, entries: tuple[Entry, ...]) -> Features:
         if entries[0].frame is not None:
             return self.segmenter.encode(torch.stack([entry.frame for entry in entries if entry.frame is not None], 1))
         known = [entry.features for entry in entries if entry.features is not None]
@@ -189,7 +193,7 @@ class Stream:
             network = self.segmenter.memorize(pending.features, masks, network, keep=pending.keep)
         self.state = self.state._replace(network=network, pending=())
 
-    def _advance(self, entries: list[Entry]) -> Iterator[Step]:
+    def _advance(self, entries: tuple[Entry, ...]) -> Iterator[Step]:
         self._commit()
         features = self._encode(entries)
         given = entries[0].given
