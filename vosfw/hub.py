@@ -18,8 +18,10 @@ from vosfw.config import choices, compose, config_dir, instantiate_engine, insta
 from vosfw.errors import CheckpointError, ConfigError
 from vosfw.interfaces import Segmenter
 
-__all__ = ["Checkpoint", "ModelCard", "list_models", "load", "read_checkpoint", "save"]
+__all__ = ["EMBEDDED", "Checkpoint", "ModelCard", "list_models", "load", "read_checkpoint", "save"]
 
+EMBEDDED = Path(__file__).parent / "weights" / "embedded.safetensors"
+"""The network that comes with vosfw (docs/models/embedded.md)."""
 PREFIX = "segmenter."
 """Of the network's weights in a Lightning checkpoint."""
 
@@ -52,8 +54,8 @@ def load(
     """A network in evaluation mode, with the engine options that belong to it.
 
     Args:
-        source: A ``.ckpt`` or ``.safetensors`` file of vosfw, an http(s) or file address of one, the name of a
-            composition (``list_models``), or a model configuration.
+        source: None for the embedded network; a ``.ckpt`` or ``.safetensors`` file of vosfw, an http(s) or file
+            address of one, the name of a composition (``list_models``), or a model configuration.
         weights: None builds a named composition with random weights.
         device: Where to put it.
         sha256: Expected hash of a downloaded file, or its first digits.
@@ -65,11 +67,9 @@ def load(
     """
     if isinstance(source, DictConfig):
         return instantiate_model(source, trust_targets=trust_targets).to(device).eval()
-    if source is None:
-        raise CheckpointError(
-            "this version of vosfw has no embedded weights. Give a checkpoint (vosfw.load('run/best.ckpt'), or "
-            "--model on the command line) or build an untrained network (vosfw.load('stcn', weights=None))."
-        )
+    source = EMBEDDED if source is None or source == EMBEDDED.stem else source
+    if source == EMBEDDED and weights is None:
+        source = EMBEDDED.stem
     text = str(source)
     if urlparse(text).scheme in ("http", "https", "file"):
         return build(read_checkpoint(_download(text, sha256)), device, trust_targets=trust_targets)

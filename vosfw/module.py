@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -20,6 +20,7 @@ from vosfw.data.video import Video
 from vosfw.engine.engine import Engine
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Segmenter
+from vosfw.ledger import Ledger
 from vosfw.metrics.result import JAndFResult
 from vosfw.ops.allocator import keep_large_blocks
 from vosfw.types import Clip
@@ -94,6 +95,10 @@ class VOSModule(pl.LightningModule):
         self.composition = dict(composition or {})
         self.result: JAndFResult | None = None
         """Of the last validation or test."""
+        self.ledger: Ledger | None = None
+        """Where a test notes what is done."""
+        self.restored: Sequence[Any] = ()
+        """Measures of videos that an interrupted test had done."""
         self.total_steps = math.inf
         self._frames, self._seconds = 0, 0.0
         if compile is not None:
@@ -205,6 +210,7 @@ class VOSModule(pl.LightningModule):
         watchers = [callback for callback in trainer.callbacks if isinstance(callback, FrameCallback)]
         metric = self._metric(stage)
         # Without any truth but the given masks, only the first frame is handed on: the video is listed as unscored.
+        begun = 0 if metric is None else len(metric.headers)
         known = video.annotated if any(t not in video.given for t in video.annotated) else video.annotated[:1]
         geometry = self.engine.geometry(video.size, self.engine.augment(self.segmenter).grid)
         source = ReadAhead(video, unwanted=self.engine.policy.process_unwanted)
@@ -234,6 +240,8 @@ class VOSModule(pl.LightningModule):
                     callback.on_frame(self.trainer, self, result)
         finally:
             source.close()
+        if self.ledger is not None and stage == "test" and metric is not None:
+            self.ledger.add(video.name, metric.measures(begun))
 
     def _finish(self, stage: str | None) -> None:
         speed = self._frames / self._seconds if self._seconds else 0.0
@@ -244,6 +252,9 @@ class VOSModule(pl.LightningModule):
         metric = self._metric(stage)
         if metric is None:
             return
+        if stage == "test" and self.trainer.is_global_zero:
+            for measures in self.restored:
+                metric.restore(measures)
         self.result = result = metric.compute()
         if result.unscored and self.trainer.is_global_zero:
             logger.info("no score for %d videos: %s", len(result.unscored), ", ".join(result.unscored))

@@ -146,7 +146,7 @@ class Predictor:
         tensor = _as_frame(frame)
         size = (tensor.shape[1], tensor.shape[2])
         if self._size is not None and size != self._size:
-            raise DatasetError(f"frame {self._frames} is {_size(size)}, those before were {_size(self._size)}")
+            raise DatasetError(f"frame {self.frames} is {_size(size)}, those before were {_size(self._size)}")
         for object_id, area in self._new.items():
             if area.shape != size:
                 raise DatasetError(f"the mask of object {object_id} is {_size(area.shape)}, its frame {_size(size)}")
@@ -234,7 +234,8 @@ class Predictor:
         return predictor
 
     @property
-    def _frames(self) -> int:
+    def frames(self) -> int:
+        """Frames taken in so far."""
         return 0 if self._stream is None else self._stream.next_frame
 
     def _given(self, size: tuple[int, int]) -> GivenMasks | None:

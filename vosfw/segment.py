@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,14 @@ from vosfw.data.overlay import overlay as draw_overlay
 from vosfw.data.prefetch import prefetch
 from vosfw.errors import DatasetError
 from vosfw.interfaces import Segmenter
+from vosfw.job import Job
 from vosfw.predictor import Prediction, Predictor, as_id_map
+from vosfw.two_way import TwoWay
 
 __all__ = ["Segmentation", "segment_video"]
+
+BLOCK = 32
+"""Frames of a video file that are decoded at once when it is read backwards."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,18 @@ class _Frames:
         else:
             self.file = VideoFile(source)
             self.names = [f"{i:05d}" for i in range(len(self.file))]
+        self._block: dict[int, Tensor] = {}
+        self._last = -1
         self.fps = self.file.fps if self.file is not None else 25.0
 
     def __call__(self, index: int) -> Tensor:
-        return self.file[index] if self.file is not None else read_frame(self.paths[index])
+        if self.file is None:
+            return read_frame(self.paths[index])
+        if index < self._last and index not in self._block:
+            # A video file can only be decoded forwards, so going back is done in blocks.
+            self._block = {t: self.file[t] for t in range(max(0, index - BLOCK + 1), index + 1)}
+        self._last = index
+        return self._block[index] if index in self._block else self.file[index]
 
     def find(self, frame: int | str) -> int:
         """Index of a frame by number or name."""
@@ -85,6 +97,9 @@ def segment_video(
     overlay: str | Path | None = None,
     short_side: int | None = None,
     device: str | torch.device | None = None,
+    both: bool = False,
+    resume: bool = False,
+    resize_masks: bool = False,
     progress: bool = False,
 ) -> Segmentation:
     """Segment a whole video. All masks are checked before work starts; every written mask is complete.
@@ -98,61 +113,86 @@ def segment_video(
         overlay: Video file with the masks drawn over the frames.
         short_side: Length of the shorter side of the network's input; None keeps the engine's setting.
         device: Where to compute; None takes the GPU if there is one.
+        both: Propagate backwards in time too; ``vosfw.two_way.TwoWay`` tells how the runs are merged.
+        resume: Go on where an interrupted run into the same folder was; the result is the same as in one go.
+        resize_masks: Resize masks of another size than the video, by nearest neighbour, instead of refusing them.
         progress: Show a progress bar with frames per second.
 
     Raises:
         DatasetError: If a frame or mask is missing, damaged, empty or of the wrong size.
         OutputError: If a result cannot be written.
+        ConfigError: If ``resume`` is asked for in a folder that holds another job.
     """
     frames, out = _Frames(Path(video)), Path(out)
     first = frames(0)
-    given = _read_masks(frames, masks, (first.shape[1], first.shape[2]))
+    given = _read_masks(frames, masks, (first.shape[1], first.shape[2]), resize=resize_masks)
     _require_space(out)
-    predictor = Predictor(model, device=device, short_side=short_side)
-    start, count = time.perf_counter(), 0
-    waiting: dict[int, Tensor] = {}
-    with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=len(frames.names), unit="frame", disable=not progress, desc="segment"))
-        film = None
-        if overlay is not None:
-            film = stack.enter_context(write_video(Path(overlay), frames.fps, (first.shape[1], first.shape[2])))
+    start, count = time.perf_counter(), len(frames.names)
 
-        def finish(predictions: list[Prediction]) -> None:
-            nonlocal count
-            for prediction in predictions:
-                count += 1
-                write_mask(out / f"{frames.names[prediction.index]}.png", torch.from_numpy(prediction.labels))
-                if film is not None:
-                    film.add(draw_overlay(waiting.pop(prediction.index), prediction.labels))
+    def predictor() -> Predictor:
+        return Predictor(model, device=device, short_side=short_side)
 
-        for t, frame in enumerate(prefetch(frames, range(len(frames.names)))):
-            if t in given:
-                predictor.add_object(given[t])
-            if film is not None and (waiting or predictor.started or t in given):
-                waiting[t] = frame
-            elif film is not None:
-                film.add(frame)
-            finish(predictor.step(frame))
-            bar.update()
-        finish(predictor.flush())
+    job = Job(out, resume=resume)
+    job.claim(frames=count, given=given, model=model, engine=predictor().engine, both=both)
+    two_way = TwoWay(job.folder / "backward", list(given)) if both else None
+    forward = range(0, count)
+    backward = range(max(given), -1, -1) if both else range(0)
+
+    def write(t: int, labels: Integer[np.ndarray, "Y X"]) -> None:
+        write_mask(out / f"{frames.names[t]}.png", torch.from_numpy(labels))
+
+    def take_backward(t: int, prediction: Prediction) -> None:
+        if two_way is not None and two_way.needs_both(t):
+            two_way.keep(t, prediction.ids, prediction.scores)
+        elif t < min(given):
+            write(t, prediction.labels)
+
+    def take_forward(t: int, prediction: Prediction) -> None:
+        if two_way is not None and two_way.needs_both(t):
+            write(t, two_way.merge(t, prediction.ids, prediction.scores))
+        else:
+            write(t, prediction.labels)
+
+    ids: set[int] = set()
+    with tqdm(total=len(backward) + count, unit="frame", disable=not progress, desc="segment") as bar:
+        for name, order, take in (("backward", backward, take_backward), ("forward", forward, take_forward)):
+            if order:
+                ids |= job.propagate(name, predictor, frames, order, given, take, bar)
+    if overlay is not None:
+        _draw(frames, out, Path(overlay), (first.shape[1], first.shape[2]), progress=progress)
+    job.finish()
+    skipped = 0 if both else min(given)
     return Segmentation(
         out,
         None if overlay is None else Path(overlay),
-        count,
-        len(frames.names) - count,
-        predictor.ids,
+        count - skipped,
+        skipped,
+        tuple(sorted(ids)),
         time.perf_counter() - start,
     )
 
 
-def _read_masks(frames: _Frames, masks: Any, size: tuple[int, int]) -> dict[int, Integer[np.ndarray, "Y X"]]:
+def _draw(frames: _Frames, out: Path, path: Path, size: tuple[int, int], *, progress: bool) -> None:
+    """A video of the frames with the written masks over them."""
+    with write_video(path, frames.fps, size) as film:
+        order = range(len(frames.names))
+        for t, frame in tqdm(
+            enumerate(prefetch(frames, order)), "overlay", len(order), unit="frame", disable=not progress
+        ):
+            mask = out / f"{frames.names[t]}.png"
+            film.add(draw_overlay(frame, read_mask(mask)) if mask.is_file() else frame)
+
+
+def _read_masks(
+    frames: _Frames, masks: Any, size: tuple[int, int], *, resize: bool
+) -> dict[int, Integer[np.ndarray, "Y X"]]:
     """Every given mask by frame number, checked."""
     if isinstance(masks, str | Path):
         masks = dict(_mask_files(frames, Path(masks)))
     found: dict[int, Integer[np.ndarray, "Y X"]] = {}
     for frame, mask in masks.items():
         is_file = isinstance(mask, str | Path)
-        ids = read_mask(Path(mask), size).numpy() if is_file else as_id_map(mask)
+        ids = read_mask(Path(mask), size, resize=resize).numpy() if is_file else as_id_map(mask)
         where = f"'{mask}'" if is_file else f"of frame {frame}"
         if ids.shape != size:
             raise DatasetError(f"the mask {where} is {ids.shape[0]}x{ids.shape[1]}, the frames {size[0]}x{size[1]}")
@@ -180,7 +220,7 @@ def _require_space(out: Path) -> None:
     """Refuse a folder that cannot be written before work starts."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".vosfw"
+        probe = out / ".vosfw-probe"
         probe.touch()
         probe.unlink()
         if shutil.disk_usage(out).free == 0:

@@ -22,7 +22,7 @@ def write_session(path: Path, content: Mapping[str, Any]) -> None:
         TypeError: If something else is in it.
     """
     with replacing(path) as draft:
-        torch.save({"vosfw_session": FORMAT, "content": _plain(dict(content))}, draft)
+        torch.save({"vosfw_session": FORMAT, "content": as_plain(dict(content))}, draft)
 
 
 def read_session(path: Path, package: str | None = None) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def move(value: Any, device: torch.device) -> Any:
     return tuple(move(item, device) for item in value) if isinstance(value, tuple | list) else value
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """The same as containers that ``torch.load`` reads safely; types are noted by their path."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -66,13 +66,13 @@ def _plain(value: Any) -> Any:
         # A view would bring its whole storage along; strides are kept, for the same results to the bit.
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):
-        return {"mapping": {key: _plain(item) for key, item in value.items()}}
+        return {"mapping": {key: as_plain(item) for key, item in value.items()}}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {"fields": [_plain(item) for item in value], "type": _path(value)}
+        return {"fields": [as_plain(item) for item in value], "type": _path(value)}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [as_plain(item) for item in value]
     if type(value).__module__.startswith("vosfw.engine."):
-        return {"attributes": {key: _plain(item) for key, item in vars(value).items()}, "type": _path(value)}
+        return {"attributes": {key: as_plain(item) for key, item in vars(value).items()}, "type": _path(value)}
     raise TypeError(f"a session cannot hold a {type(value).__name__}: wanted tensors, plain values and NamedTuples")
 
 

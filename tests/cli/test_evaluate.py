@@ -109,8 +109,14 @@ def test_a_converted_file_does_as_well(run, checkpoint, tmp_path):
     assert results(tmp_path / "a")["sequences"] == results(tmp_path / "b")["sequences"]
 
 
+def test_without_anything_the_embedded_network_is_evaluated(tmp_path, capsys):
+    assert main([*EVALUATE, "data.test.videos=1", "engine.short_side=64", f"run_dir={tmp_path}"]) == 0
+    assert results(tmp_path)["model"] == "embedded"
+    assert "UNTRAINED" not in capsys.readouterr().out
+
+
 def test_without_a_checkpoint_it_says_so(tmp_path, capsys):
-    assert main([*EVALUATE, "data.test.videos=1", f"run_dir={tmp_path}/a"]) == 0
+    assert main([*EVALUATE, "data.test.videos=1", "model=demo", f"run_dir={tmp_path}/a"]) == 0
     assert capsys.readouterr().out.count("UNTRAINED") == 2, "wanted before the work and below the table"
     assert results(tmp_path / "a")["model"] == "demo"
     assert main([*EVALUATE, "data.test.videos=1", "model=copy_first", f"run_dir={tmp_path}/b"]) == 0
@@ -226,6 +232,6 @@ def test_two_processes_agree_with_one(checkpoint, tmp_path, videos):
 def test_help_and_config_are_shown(capsys):
     assert main(["--cfg", "job", "engine.policy.every=9"]) == 0
     shown = capsys.readouterr().out
-    assert "every: 9" in shown and "ckpt_path: null" in shown
+    assert "every: 9" in shown and "embedded.safetensors" in shown
     assert main(["--help"]) == 0
     assert "ckpt_path" in capsys.readouterr().out

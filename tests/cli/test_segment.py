@@ -9,7 +9,7 @@ from scenes import ToyVideo
 from vosfw.cli.main import main
 from vosfw.config import compose, instantiate_model
 from vosfw.data.io import VideoFile, read_mask, write_mask, write_video
-from vosfw.hub import save
+from vosfw.hub import load, save
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,34 @@ def test_mistakes_are_explained(clip, tmp_path, capsys, more, said):
     assert "Traceback" not in error
 
 
-def test_without_weights_the_remedy_is_told(clip, tmp_path, capsys):
+def test_the_embedded_network_is_the_default(clip, tmp_path, capsys):
     arguments = ["segment", str(clip / "in.mp4"), "--masks", str(clip / "a.png"), "--out", str(tmp_path / "out")]
-    assert main(arguments) == 1
-    assert "--model" in capsys.readouterr().err
+    assert main([*arguments, "--size", "64"]) == 0
+    assert "7 masks of objects 1" in capsys.readouterr().out
+
+
+def test_both_directions_and_masks_to_be_resized(clip, tmp_path, capsys):
+    write_mask(tmp_path / "small.png", torch.ones(24, 32, dtype=torch.uint8))
+    masks = ["--masks", str(tmp_path / "small.png"), "--at", "4", "--size", "48"]
+    assert main(command(clip, tmp_path / "no", *masks)) == 1
+    assert "is 24x32" in capsys.readouterr().err
+    assert main(command(clip, tmp_path / "one", *masks, "--resize-masks")) == 0
+    assert "4 frames before the first mask were not segmented" in capsys.readouterr().out
+    assert main(command(clip, tmp_path / "two", *masks, "--resize-masks", "--both", "--resume")) == 0
+    assert len(list((tmp_path / "two").glob("*.png"))) == 7
+
+
+def test_a_checkpoint_is_exported_with_other_options(clip, tmp_path, capsys):
+    out = tmp_path / "small.safetensors"
+    options = ["--half", "--name", "mine", "--set", "engine.short_side=64", "--set", "engine.policy.every=2"]
+    assert main(["export", str(clip / "demo.safetensors"), str(out), *options]) == 0
+    assert "million parameters" in capsys.readouterr().out
+    model = load(out)
+    assert (model.default_engine.short_side, model.default_engine.policy.every) == (64, 2)
+    assert model.composition["name"] == "mine"
+    assert out.stat().st_size < 0.6 * (clip / "demo.safetensors").stat().st_size
+    assert main(["export", str(clip / "demo.safetensors"), str(out), "--set", "engine.shortside=64"]) == 1
+    assert "shortside" in capsys.readouterr().err
 
 
 def test_an_unknown_command_lists_the_known(capsys):

@@ -7,6 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+
+from vosfw.data.io import write_mask, write_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,9 +33,26 @@ def call(installed, *arguments):
 
 def test_it_holds_packages_configs_and_types(installed):
     site = installed / "site"
-    for path in ("vosfw/_configs/train.yaml", "vosfw/py.typed", "vosfw/page.html", "callbacks/__init__.py"):
+    for path in (
+        "vosfw/_configs/train.yaml",
+        "vosfw/weights/embedded.safetensors",
+        "vosfw/py.typed",
+        "vosfw/page.html",
+        "callbacks/__init__.py",
+    ):
         assert (site / path).is_file(), path
     assert not (site / "tests").exists()
+
+
+def test_the_embedded_network_segments(installed):
+    with write_video(installed / "in.mp4", 10, (48, 64)) as film:
+        for t in range(3):
+            film.add(torch.full((3, 48, 64), 60 * t, dtype=torch.uint8))
+    labels = torch.zeros(48, 64, dtype=torch.uint8)
+    labels[10:30, 10:30] = 4
+    write_mask(installed / "first.png", labels)
+    done = call(installed, "segment", "in.mp4", "--masks", "first.png", "--out", "out", "--size", "64")
+    assert "3 masks of objects 4" in done.stdout, done.stderr[-2000:]
 
 
 def test_it_trains_and_lists_models(installed):

@@ -46,8 +46,17 @@ def test_named_presets_and_configs(demo):
         vosfw.load("stcn")
     with pytest.raises(ConfigError, match="did you mean stcn"):
         vosfw.load("stnc", weights=None)
-    with pytest.raises(CheckpointError, match="no embedded weights"):
-        vosfw.load()
+
+
+def test_the_embedded_network():
+    model = vosfw.load()
+    assert model.composition["name"] == "embedded" and model.default_engine is not None
+    assert all(value.isfinite().all() and value.dtype == torch.float32 for value in model.parameters())
+    assert vosfw.hub.EMBEDDED.stat().st_size <= 15e6
+    same, other = vosfw.load("embedded"), vosfw.load("embedded", weights=None)
+    key = next(iter(model.state_dict()))
+    assert torch.equal(same.state_dict()[key], model.state_dict()[key])
+    assert not torch.equal(other.state_dict()[key], model.state_dict()[key])
 
 
 def test_addresses_are_fetched_once_and_checked(tmp_path, demo, monkeypatch):

@@ -23,11 +23,14 @@ from vosfw.config import (
     config_dir,
     instantiate,
     instantiate_model,
+    to_container,
 )
 from vosfw.data.files import replacing
 from vosfw.errors import VosfwError
-from vosfw.hub import load_weights, read_checkpoint
+from vosfw.hub import EMBEDDED, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
+from vosfw.job import checksum
+from vosfw.ledger import Ledger
 from vosfw.metrics import JAndFResult, to_csv, to_text
 from vosfw.module import VOSModule
 
@@ -70,14 +73,27 @@ def evaluate(config: DictConfig) -> float | None:
         compile=compile_options(config),
     )
     trainer = build_trainer(config, progress=not config.quiet)
+    datamodule = instantiate(config.data)
+    module.ledger = ledger = Ledger(Path(config.run_dir), about(config, segmenter), resume=config.resume)
+    done = ledger.done
+    module.restored, datamodule.done = tuple(done.values()), tuple(done)
+    if done:
+        logger.info("resumed: %d videos were done", len(done))
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    trainer.test(module, datamodule=instantiate(config.data), verbose=False)
+    trainer.test(module, datamodule=datamodule, verbose=False)
     if trainer.is_global_zero and module.result is not None:
         table = publish(config, name, module.result, float(trainer.callback_metrics["perf/fps"]))
         if not config.quiet:
             sys.stdout.write("\n".join(["", table, warning]))
+        ledger.finish()
     return None if module.result is None else module.result.j_and_f
+
+
+def about(config: DictConfig, segmenter: Segmenter[Any]) -> dict[str, str]:
+    """What makes two evaluations the same."""
+    groups = {name: json.dumps(to_container(config[name]), sort_keys=True) for name in ("engine", "data", "metrics")}
+    return {"model": str(checksum(segmenter)), **groups}
 
 
 def build_segmenter(config: DictConfig) -> tuple[Segmenter[Any], str]:
@@ -128,11 +144,14 @@ def peak_memory() -> tuple[str, float]:
 def with_checkpoint(arguments: list[str]) -> list[str]:
     """The arguments, with model and engine of the checkpoint that ``ckpt_path=`` names as the choices to start from.
 
+    Without ``ckpt_path=`` and ``model=`` it is the embedded network's.
     They become choices of Hydra's groups, so that ``engine.policy.every=3`` or ``engine/corrector=...`` apply on top.
 
     Raises:
         CheckpointError: If the checkpoint cannot be read or its configuration is refused.
     """
+    if not any(argument.startswith(("ckpt_path=", "model=")) for argument in arguments):
+        arguments = [*arguments, f"ckpt_path='{EMBEDDED}'"]
     given = [i for i, argument in enumerate(arguments) if argument.startswith("ckpt_path=")]
     text = arguments[given[-1]].partition("=")[2].strip("'\"") if given else "null"
     if text in ("", "null"):

@@ -16,6 +16,7 @@ COMMANDS = {
     "models": "the compositions and their papers",
     "train": "train a composition (the same as train.py)",
     "evaluate": "evaluate a checkpoint on a data set (the same as evaluate.py)",
+    "export": "a checkpoint as one small file of weights and configuration",
     "demo": "render, train, segment and score on generated videos, in a few minutes",
 }
 HYDRA = ("train", "evaluate")
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vosfw: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("vosfw: stopped; what was written so far is valid", file=sys.stderr)
+        text = "what was written so far is valid; segment --resume and evaluate resume=true go on from there"
+        print(f"vosfw: stopped; {text}", file=sys.stderr)
         return 130
 
 

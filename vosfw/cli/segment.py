@@ -26,8 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the masks")
     parser.add_argument("--overlay", type=Path, metavar="MP4", help="video with the masks drawn over the frames")
-    parser.add_argument("--model", metavar="CKPT|NAME", help="checkpoint, or name of a composition with weights")
+    parser.add_argument("--model", metavar="CKPT|NAME", help="checkpoint; the embedded network if left out")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side of the network's input")
+    parser.add_argument(
+        "--both",
+        action="store_true",
+        help="propagate backwards in time too; between masks the nearer one counts more",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run into --out was")
+    parser.add_argument(
+        "--resize-masks", action="store_true", help="resize masks of another size than the video (nearest neighbour)"
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -57,6 +66,9 @@ def run(options: argparse.Namespace) -> int:
         overlay=options.overlay,
         short_side=options.size,
         device=options.device,
+        both=options.both,
+        resume=options.resume,
+        resize_masks=options.resize_masks,
         progress=not options.quiet,
     )
     ids = ", ".join(map(str, result.ids))

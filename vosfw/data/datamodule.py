@@ -1,7 +1,7 @@
 """The one data module: any data set, any sampler."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
@@ -63,6 +63,8 @@ class VOSDataModule(pl.LightningDataModule):
         self.train_sampler: ClipSampler | None = None
         self._sources = {"train": train, "val": val, "test": test, "predict": test if predict is None else predict}
         self._sampler = sampler
+        self.done: Collection[str] = ()
+        """Names of test videos that an interrupted run has finished."""
         self._datasets: dict[str, VideoDataset] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -116,7 +118,7 @@ class VOSDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> VideoLoader:
         """Videos to test on."""
-        return VideoLoader(self.dataset("test"))
+        return VideoLoader(self.dataset("test"), self.done)
 
     def predict_dataloader(self) -> VideoLoader:
         """Videos to predict."""

@@ -1,6 +1,6 @@
 """Loaders: training clips that resume at the batch they stopped at, and videos shared out over processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from torch.utils.data import DataLoader, Dataset
@@ -117,17 +117,20 @@ class VideoLoader:
 
     Args:
         videos: A data set.
+        skip: Names of videos to leave out.
     """
 
-    def __init__(self, videos: VideoDataset) -> None:
+    def __init__(self, videos: VideoDataset, skip: Collection[str] = ()) -> None:
         self.videos = videos
+        self.skip = frozenset(skip)
 
     def indices(self) -> list[int]:
         """Videos of this process, in the order of the data set."""
         rank, replicas = process()
         lengths = self.videos.lengths
         load, mine = [0] * replicas, list[int]()
-        for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        wanted = [i for i, name in enumerate(self.videos.videos) if name not in self.skip]
+        for index in sorted(wanted, key=lambda i: (-lengths[i], i)):
             least = min(range(replicas), key=load.__getitem__)
             load[least] += lengths[index]
             if least == rank:

@@ -122,7 +122,20 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
             "frames": names,
             "process": torch.distributed.get_rank() if distributed else 0,
         }
-        self.values.append(torch.stack(measured).flatten().to(self.device))
+        self._add(header, torch.stack(measured).flatten())
+
+    def measures(self, since: int = 0) -> list[Any]:
+        """The updates from number ``since`` on, as plain values for ``restore``."""
+        pairs = zip(self.headers[since:], self.values[since:], strict=True)
+        return [[json.loads(bytes(header.cpu().numpy())), values.tolist()] for header, values in pairs]
+
+    def restore(self, measures: Sequence[Any]) -> None:
+        """Take back what ``measures`` gave, exactly."""
+        for header, values in measures:
+            self._add(header, torch.tensor(values, dtype=torch.float64))
+
+    def _add(self, header: dict[str, Any], values: Float64[Tensor, " n"]) -> None:
+        self.values.append(values.to(self.device))
         text = bytearray(json.dumps(header).encode() + b"\n")
         self.headers.append(torch.frombuffer(text, dtype=torch.uint8).to(self.device))
 
