@@ -234,6 +234,8 @@ class VOSModule(pl.LightningModule):
                         video=video.name,
                         ids=video.ids,
                         frames=[video.frames[step.frame]],
+                        starts=[video.frames[start] for start in video.introduced.values()],
+                        groups=[video.groups.get(id_, "") for id_ in video.ids],
                     )
                 result = FrameResult(video, step.frame, labels, truth, step.predicted)
                 for callback in watchers:

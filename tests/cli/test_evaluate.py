@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.config_store import ConfigStore
+from layouts import boxes, make_youtube
 from PIL import Image
 from runs import DATA, EVALUATE, QUIET, TRAIN, command
 
@@ -13,7 +14,8 @@ from vosfw import hub
 from vosfw.cli.evaluate import main, with_checkpoint
 from vosfw.cli.train import main as train
 from vosfw.config import choices, compose, instantiate
-from vosfw.data.io import write_mask
+from vosfw.data.io import read_mask, write_mask
+from vosfw.ledger import Ledger
 from vosfw.metrics import j_and_f
 
 
@@ -123,6 +125,47 @@ def test_without_a_checkpoint_it_says_so(tmp_path, capsys):
     assert "UNTRAINED" not in capsys.readouterr().out, "it has no weights to train"
     assert main([*EVALUATE[: len(DATA)], "data.test.videos=1", "quiet=true", f"run_dir={tmp_path}/c"]) == 0
     assert capsys.readouterr().out == "" and (tmp_path / "c" / "results.json").exists()
+
+
+def test_youtube_vos_with_its_protocol_and_zip(tmp_path, capsys):
+    """Every fourth frame is wanted; an unseen object joins late; only what the server asks for is in the zip."""
+    root = make_youtube(tmp_path / "data")
+    options = ["data=youtube_vos", f"data.root={root}", "metrics=youtube", "model=copy_first", "zip=true", *QUIET]
+    options += ["data.test.all_frames=true", "callbacks.prediction_writer.zip_folder=Annotations"]
+    assert main([*options, f"run_dir={tmp_path}/valid"]) == 0
+    with zipfile.ZipFile(tmp_path / "valid" / "masks.zip") as archive:
+        assert archive.namelist() == [f"Annotations/b/{t:05d}.png" for t in (0, 5, 10, 15)]
+    ids = [
+        set(read_mask(tmp_path / "valid" / "masks" / "b" / f"{t:05d}.png").unique().tolist()) for t in (0, 5, 10, 15)
+    ]
+    assert ids == [{0, 3}, {0, 3}, {0, 3, 5}, {0, 3, 5}]
+    for t in (5, 15):
+        write_mask(root / "valid" / "Annotations" / "b" / f"{t:05d}.png", boxes((3,) if t < 10 else (3, 5), 0))
+    assert main([*options, f"run_dir={tmp_path}/scored"]) == 0
+    assert set(results(tmp_path / "scored")["groups"]) == {"seen", "unseen"}
+    assert "unseen" in capsys.readouterr().out
+
+
+def test_an_interrupted_evaluation_goes_on(checkpoint, tmp_path, monkeypatch, capsys):
+    class StoppedError(Exception):
+        pass
+
+    def stop(self, video, measures, add=Ledger.add):
+        if len(self.done) == 1:
+            raise StoppedError
+        add(self, video, measures)
+
+    assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/whole"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add", stop)
+        assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/broken"]) != 0
+    assert not (tmp_path / "broken" / "results.json").exists()
+    assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/broken", "resume=true", "engine.policy.every=2"]) == 1
+    assert "another engine" in capsys.readouterr().err
+    assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/broken", "resume=true"]) == 0
+    whole, broken = results(tmp_path / "whole"), results(tmp_path / "broken")
+    assert broken["sequences"] == whole["sequences"] and broken["j_and_f"] == whole["j_and_f"]
+    assert not (tmp_path / "broken" / ".vosfw").exists()
 
 
 def test_sequences_with_only_a_first_mask(tmp_path, capsys):

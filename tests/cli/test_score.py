@@ -197,9 +197,71 @@ def test_other_size(folders, capsys):
     assert "00002.png' is 40x61 (height x width), the first mask of the truth 40x60" in refused(folders, capsys)
 
 
-def test_colour_picture(folders, capsys):
-    Image.new("RGB", SIZE[::-1]).save(folders[0] / "camel" / "00001.png")
-    assert "is a RGB picture" in refused(folders, capsys)
+def test_a_photograph_for_a_mask(folders, capsys):
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folders[0] / "camel" / "00001.png")
+    assert "different colours" in refused(folders, capsys)
+
+
+@pytest.fixture
+def youtube(tmp_path):
+    """Object 3 from the start, object 9 from frame 00010; the prediction misses half of 3 and all of 9 in the last."""
+    for t in range(0, 20, 5):
+        truth = torch.zeros(SIZE, dtype=torch.uint8)
+        truth[4:12, 4:12] = 3
+        pred = truth.clone()
+        if t >= 10:
+            truth[4:12, 16:24] = pred[4:12, 16:24] = 9
+        if t == 15:
+            pred[4:8, 4:12] = pred[4:12, 16:24] = 0
+        write_mask(tmp_path / "gt" / "clip" / f"{t:05d}.png", truth)
+        write_mask(tmp_path / "pred" / "clip" / f"{t:05d}.png", pred)
+    for name, categories in (("meta", {"3": "cat", "9": "ape"}), ("seen", {"1": "cat"})):
+        objects = {id_: {"category": category} for id_, category in categories.items()}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"videos": {"clip": {"objects": objects}}}))
+    return tmp_path
+
+
+def test_youtube_protocol_by_hand(youtube, capsys):
+    options = [
+        "score",
+        "--pred",
+        str(youtube / "pred"),
+        "--gt",
+        str(youtube / "gt"),
+        "--protocol",
+        "youtube",
+        "--quiet",
+    ]
+    files = ["--meta", str(youtube / "meta.json"), "--seen", str(youtube / "seen.json")]
+    assert main([*options, *files]) == 0
+    found = json.loads((youtube / "pred" / "results.json").read_text())
+    # Object 3 in frames 5, 10 and 15 (the last one counts); object 9 in frame 15 alone.
+    seen, unseen = found["groups"]["seen"], found["groups"]["unseen"]
+    assert seen["j"] == pytest.approx((1 + 1 + 0.5) / 3) and unseen["j"] == 0
+    assert found["sequences"]["clip"]["objects"]["9"]["j_per_frame"] == [0.0]
+    assert found["j_and_f"] == pytest.approx((seen["j"] + seen["f"] + unseen["j"] + unseen["f"]) / 4)
+    assert "seen" in capsys.readouterr().out
+    assert main(options) == 0
+    found = json.loads((youtube / "pred" / "results.json").read_text())
+    assert "groups" not in found and found["j"] == pytest.approx(seen["j"] / 2)
+
+
+def test_categories_need_both_files(youtube, capsys):
+    options = [
+        "score",
+        "--pred",
+        str(youtube / "pred"),
+        "--gt",
+        str(youtube / "gt"),
+        "--protocol",
+        "youtube",
+        "--quiet",
+    ]
+    assert main([*options, "--meta", str(youtube / "meta.json")]) == 1
+    assert "--meta and --seen belong together" in capsys.readouterr().err
+    assert main([*options, "--meta", "no.json", "--seen", "no.json"]) == 1
+    assert "No file 'no.json'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("side", [0, 1])

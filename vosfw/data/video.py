@@ -41,6 +41,8 @@ class Video(ABC):
         self.frames = tuple(frames)
         self.annotated = tuple(sorted(annotated))
         self.join = join
+        self.groups: dict[int, str] = {}
+        """``seen`` or ``unseen``, by object id, if the data set tells categories (YouTube-VOS)."""
         self.wanted = (True,) * len(self.frames) if wanted is None else tuple(wanted)
 
     @property

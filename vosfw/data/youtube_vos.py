@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from vosfw.data.file_video import FileDataset
+from vosfw.data.file_video import FileDataset, FileVideo
 from vosfw.data.index import data_root, frame_files, list_files, mask_files, select_videos, subfolder
 from vosfw.errors import DatasetError
 
@@ -60,6 +60,14 @@ class YouTubeVOSDataset(FileDataset):
         trained = read_categories(root / "train" / "meta.json").values()
         self.seen = frozenset(name for objects in trained for name in objects.values())
         """Categories of the training split; empty if it is not there."""
+
+    def video(self, index: int) -> FileVideo:
+        """A lazy view of one video."""
+        video = super().video(index)
+        if self.seen:
+            known = self.categories.get(video.name, {})
+            video.groups = {id_: "seen" if name in self.seen else "unseen" for id_, name in known.items()}
+        return video
 
 
 def read_categories(path: Path) -> dict[str, dict[int, str]]:

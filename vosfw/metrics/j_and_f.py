@@ -17,7 +17,7 @@ from vosfw.metrics.jaccard import overlap
 from vosfw.metrics.result import JAndFResult, ObjectResult, Score, SequenceResult
 from vosfw.types import MAX_SLOTS, VOID
 
-Protocol = Literal["davis17", "davis16"]
+Protocol = Literal["davis17", "davis16", "youtube"]
 
 
 def j_and_f(
@@ -57,7 +57,9 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
 
     Args:
         protocol: ``davis17`` scores every object; ``davis16`` joins all objects of a video to one (Perazzi et al.,
-            CVPR 2016; Pont-Tuset et al., The 2017 DAVIS Challenge, 2017).
+            CVPR 2016; Pont-Tuset et al., The 2017 DAVIS Challenge, 2017). ``youtube`` scores every object in all frames
+            behind the one in which it was given, the last one included; the overall figures are the mean of those of
+            seen and unseen categories, so J&F is G (Xu et al., YouTube-VOS, 2018).
         bound_th: Boundary tolerance, see ``boundary_radius``.
         kwargs: Options of ``torchmetrics.Metric``.
 
@@ -91,6 +93,8 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
         video: str,
         ids: Sequence[int],
         frames: Sequence[str] | None = None,
+        starts: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
         void: Bool[Tensor, "F Y X"] | None = None,
     ) -> None:
         """Add the next frames of a video.
@@ -101,6 +105,8 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
             video: Its name.
             ids: The user's id of each slot, the same in every update of the video.
             frames: Names of the frames; numbered from 0 if not given.
+            starts: Name of the frame in which each object was given; the first one if not given. For ``youtube``.
+            groups: ``seen`` or ``unseen``, of each object's category; empty if it is not known. For ``youtube``.
             void: Further pixels to leave out.
 
         Raises:
@@ -120,6 +126,8 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
             "video": video,
             "ids": [int(key) for key in ids],
             "frames": names,
+            **({} if starts is None else {"starts": list(starts)}),
+            **({} if groups is None else {"groups": list(groups)}),
             "process": torch.distributed.get_rank() if distributed else 0,
         }
         self._add(header, torch.stack(measured).flatten())
@@ -152,31 +160,42 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
             DatasetError: If a video came from two processes, twice, or with changing ids.
         """
         sequences, unscored = {}, {}
-        for video, (ids, frames, values) in sorted(self._videos().items()):
-            inner = values[1:-1]
-            if not ids or not len(inner):
-                few = f"only {len(frames)} frame{'s' * (len(frames) != 1)} with a mask; the first and last do not count"
+        groups: dict[str, list[Score]] = {}
+        end, ends = (None, "first does") if self.protocol == "youtube" else (-1, "first and last do")
+        for video, (header, frames, values) in sorted(self._videos().items()):
+            ids, counted = header["ids"], frames[1:end]
+            if not ids or not counted:
+                few = f"only {len(frames)} frame{'s' * (len(frames) != 1)} with a mask; the {ends} not count"
                 unscored[video] = few if ids else "no object"
                 continue
-            objects = {
-                key: ObjectResult(Score.of_frames(*inner[:, slot].T), *map(tuple, inner[:, slot].T.tolist()))
-                for slot, key in enumerate(ids)
-            }
+            late = [frames.index(name) if name in frames else 0 for name in header.get("starts", ())]
+            begins = late if self.protocol == "youtube" and late else [0] * len(ids)
+            objects = {}
+            for slot, key in enumerate(ids):
+                scored = values[begins[slot] + 1 : end, slot].T
+                if scored.shape[1]:
+                    objects[key] = ObjectResult(Score.of_frames(*scored), *map(tuple, scored.tolist()))
+                    group = header.get("groups", [""] * len(ids))[slot]
+                    groups.setdefault(group, []).append(objects[key].score)
             mean = Score.mean(found.score for found in objects.values())
-            sequences[video] = SequenceResult(mean, tuple(frames[1:-1]), objects)
+            sequences[video] = SequenceResult(mean, tuple(counted), objects)
         overall = Score.mean(found.score for each in sequences.values() for found in each.objects.values())
-        return JAndFResult(self.protocol, overall, sequences, unscored)
+        means: dict[str, Score] = {name: Score.mean(groups[name]) for name in ("seen", "unseen") if name in groups}
+        if self.protocol == "youtube" and len(means) == 2:
+            overall = Score.mean(means.values())
+        return JAndFResult(self.protocol, overall, sequences, unscored, means)
 
-    def _videos(self) -> dict[str, tuple[list[int], list[str], Float64[Tensor, "F K 2"]]]:
-        """Ids, frame names and values of each video, put together from its updates."""
+    def _videos(self) -> dict[str, tuple[dict[str, Any], list[str], Float64[Tensor, "F K 2"]]]:
+        """First header, frame names and values of each video, put together from its updates."""
         text = bytes(dim_zero_cat(self.headers).cpu().numpy()).decode()
         values = dim_zero_cat(self.values).cpu()
-        videos: dict[str, tuple[list[int], list[str], list[Tensor]]] = {}
+        videos: dict[str, tuple[dict[str, Any], list[str], list[Tensor]]] = {}
         processes: dict[str, int] = {}
         for line in text.splitlines():
             header = json.loads(line)
             video, ids = header["video"], header["ids"]
-            known, names, parts = videos.setdefault(video, (ids, [], []))
+            first, names, parts = videos.setdefault(video, (header, [], []))
+            known = first["ids"]
             fresh = header["frames"]
             if isinstance(fresh, int):
                 fresh = [str(len(names) + index) for index in range(fresh)]
@@ -195,4 +214,4 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
             parts.append(values[:size].view(2, len(fresh), len(ids)).permute(1, 2, 0))
             values = values[size:]
             names += fresh
-        return {video: (ids, names, torch.cat(parts)) for video, (ids, names, parts) in videos.items()}
+        return {video: (first, names, torch.cat(parts)) for video, (first, names, parts) in videos.items()}

@@ -42,7 +42,7 @@ class ObjectResult(NamedTuple):
 
     score: Score
     j: tuple[float, ...]
-    """Per scored frame."""
+    """Per scored frame; of an object that joins later these are the last ones of its video."""
     f: tuple[float, ...]
 
 
@@ -66,6 +66,8 @@ class JAndFResult(NamedTuple):
     sequences: dict[str, SequenceResult]
     unscored: dict[str, str]
     """Videos that could not be scored, and why."""
+    groups: dict[str, Score]
+    """Mean over the objects of ``seen`` and of ``unseen`` categories, where they are known (YouTube-VOS)."""
 
     @property
     def j_and_f(self) -> float:
@@ -84,7 +86,8 @@ class JAndFResult(NamedTuple):
 
     def scalars(self, prefix: str = "") -> dict[str, float]:
         """The overall figures by name, to be logged: ``val/`` gives ``val/j_and_f``, ``val/j``, and so on."""
-        return {prefix + name: value for name, value in self.score._asdict().items()}
+        parts = {"": self.score} | {f"_{group}": score for group, score in self.groups.items()}
+        return {prefix + name + part: value for part, score in parts.items() for name, value in score._asdict().items()}
 
     def to_json(self, per_frame: bool = True) -> dict[str, Any]:
         """Plain dicts and lists; what is not a number becomes None.
@@ -105,6 +108,7 @@ class JAndFResult(NamedTuple):
         return {
             **_plain(self.score),
             "protocol": self.protocol,
+            **({"groups": {name: _plain(score) for name, score in self.groups.items()}} if self.groups else {}),
             "sequences": sequences,
             "unscored": dict(self.unscored),
         }

@@ -21,7 +21,7 @@ def to_text(result: JAndFResult, objects: bool = True) -> str:
     rows: list[tuple[str, ...]] = [("sequence", "object", "frames", *_HEADS)]
     for level, name, key, frames, score in _rows(result):
         if level != "object":
-            rows.append((name if level == "sequence" else "all", "", frames, *_figures(score)))
+            rows.append((name or "all", "", frames, *_figures(score)))
         elif objects and len(result.sequences[name].objects) > 1:
             rows.append(("", key, frames, *_figures(score)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -54,6 +54,8 @@ def to_json(result: JAndFResult, per_frame: bool = True) -> str:
 def _rows(result: JAndFResult) -> Iterator[tuple[str, str, str, str, Score]]:
     """Level, sequence, object, number of scored frames and score of every line."""
     yield "overall", "", "", "", result.score
+    for name, score in result.groups.items():
+        yield "group", name, "", "", score
     for name, sequence in result.sequences.items():
         frames = str(len(sequence.frames))
         yield "sequence", name, "", frames, sequence.score

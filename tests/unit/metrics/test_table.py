@@ -23,12 +23,13 @@ def result():
             "judo": SequenceResult(score(0.5), ("00001",), {3: ObjectResult(score(0.5), (0.25,), (0.5,))}),
         },
         {"gold-fish": "only 1 frame with a mask; the first and last do not count"},
+        {},
     )
 
 
 @pytest.fixture
 def nothing():
-    return JAndFResult("davis16", Score.mean([]), {}, {})
+    return JAndFResult("davis16", Score.mean([]), {}, {}, {})
 
 
 def test_text_is_aligned(result):
