@@ -13,10 +13,12 @@ from runs import DATA, EVALUATE, QUIET, TRAIN, command
 from vosfw import hub
 from vosfw.cli.evaluate import main, with_checkpoint
 from vosfw.cli.train import main as train
-from vosfw.config import choices, compose, instantiate
+from vosfw.config import choices, compose, config_dir, instantiate
 from vosfw.data.io import read_mask, write_mask
 from vosfw.ledger import Ledger
 from vosfw.metrics import j_and_f
+
+CONFIGS = config_dir() / "experiment"
 
 
 @pytest.fixture(scope="module")
@@ -235,11 +237,29 @@ def test_a_checkpoint_that_would_run_code_is_refused(run, tmp_path, capsys):
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("name", choices("experiment"))
+TRAINED = [name for name in choices("experiment") if "python train.py" in (CONFIGS / f"{name}.yaml").read_text()]
+SMALL = ["model.encoder.name=resnet18", "model.value_dim=32", "model.decoder.widths=[32,16,16]"]
+
+
+@pytest.mark.parametrize("name", sorted({*choices("experiment")} - {*TRAINED}))
 def test_experiments_run(name, tmp_path):
     options = ["data=synthetic", *EVALUATE, "data.test.videos=1", f"experiment={name}", f"run_dir={tmp_path}"]
-    assert main(options) == 0
+    assert main([*options, *SMALL, "engine.short_side=null"]) == 0
     assert results(tmp_path)["j_and_f"] >= 0
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_experiments_train(name, tmp_path):
+    """Two steps, with all that needs files, two GPUs or hours taken out."""
+    options = [item for item in TRAIN if not item.startswith("model")]
+    options += [f"experiment={name}", "data=synthetic", "data/augment=none", f"run_dir={tmp_path}"]
+    options += ["trainer.max_steps=2", "trainer.devices=1", "trainer.precision=32-true", "trainer.val_check_interval=2"]
+    options += {
+        "embedded": ["data.train.photographs=null"],
+        "stcn_stage0": [*SMALL, "model.encoder.pretrained=false", "model.value_encoder.trunk.pretrained=false"],
+    }.get(name, SMALL)
+    assert train(options) == 0
+    assert (tmp_path / "checkpoints" / "best.ckpt").is_file()
 
 
 def test_a_sweep_evaluates_every_choice(checkpoint, tmp_path):

@@ -144,13 +144,13 @@ def peak_memory() -> tuple[str, float]:
 def with_checkpoint(arguments: list[str]) -> list[str]:
     """The arguments, with model and engine of the checkpoint that ``ckpt_path=`` names as the choices to start from.
 
-    Without ``ckpt_path=`` and ``model=`` it is the embedded network's.
+    Without ``ckpt_path=``, ``model=`` and ``experiment=`` it is the embedded network's.
     They become choices of Hydra's groups, so that ``engine.policy.every=3`` or ``engine/corrector=...`` apply on top.
 
     Raises:
         CheckpointError: If the checkpoint cannot be read or its configuration is refused.
     """
-    if not any(argument.startswith(("ckpt_path=", "model=")) for argument in arguments):
+    if not any(argument.startswith(("ckpt_path=", "model=", "experiment=")) for argument in arguments):
         arguments = [*arguments, f"ckpt_path='{EMBEDDED}'"]
     given = [i for i, argument in enumerate(arguments) if argument.startswith("ckpt_path=")]
     text = arguments[given[-1]].partition("=")[2].strip("'\"") if given else "null"

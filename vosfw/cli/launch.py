@@ -108,7 +108,14 @@ def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
         hints = []
         for override in overrides:
             key = override.partition("=")[0]
-            if "=" in override and key[:1] not in "+~" and "/" not in key and "@" not in key and key not in known:
+            if (
+                "=" in override
+                and key[:1] not in "+~"
+                and "/" not in key
+                and "@" not in key
+                and key not in known
+                and key in str(error)
+            ):
                 near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
                 near += [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]][:3]
                 if near and not key.startswith("hydra."):
