@@ -36,6 +36,20 @@ class Prediction:
     """Class probabilities on the model's device; row 0 is the background."""
 
     @property
+    def confidence(self) -> dict[int, float]:
+        """Expected J of each object's mask by id, in 0..1, if the probabilities are right; 0 for an empty mask.
+
+        With the mask ``M`` and the object's probabilities ``p``: ``sum_M p / (|M| + sum_notM p)``, the ratio of the
+        expected intersection to the expected union. How well it tells J is measured in docs/models/embedded.md.
+        """
+        probs = self.scores[1:].float()
+        own = self.scores.max(0).indices == torch.arange(1, len(self.scores), device=probs.device)[:, None, None]
+        inside = (probs * own).flatten(1).sum(1)
+        union = own.flatten(1).sum(1) + (probs * ~own).flatten(1).sum(1)
+        values = (inside / union.clamp_min(1e-6)).tolist()
+        return dict(zip(self.ids, values, strict=True))
+
+    @property
     def probs(self) -> dict[int, Float[np.ndarray, "Y X"]]:
         """Probability map of each object by id."""
         maps = self.scores.float().cpu().numpy()

@@ -20,6 +20,7 @@ class L2TopKMemory(Memory[TokenBank]):
         max_frames: Most permanent frames in a bank; None (the published protocols) for any number. The default never
             binds below 300 frames at interval 5, nor below 64 kept frames at all.
         policy: Which frame gives way; see ``write_frame``.
+        max_bytes: Most bytes of a bank (objects that joined in the same frame share one); None for any number.
         sigma: Width, in cells, of a Gaussian prior on how far things move from the newest frame in memory to the one
             that is read; None (STCN) for none. Use it where every last frame is in memory (``policy.recent``).
 
@@ -32,6 +33,7 @@ class L2TopKMemory(Memory[TokenBank]):
         top_k: int | None = 20,
         max_frames: int | None = 64,
         policy: str = "first_and_newest",
+        max_bytes: int | None = None,
         sigma: float | None = None,
     ) -> None:
         super().__init__()
@@ -46,6 +48,7 @@ class L2TopKMemory(Memory[TokenBank]):
         self.top_k = top_k
         self.max_frames = max_frames
         self.policy = policy
+        self.max_bytes = max_bytes
         self.sigma = sigma
 
     def empty(self, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
@@ -56,7 +59,16 @@ class L2TopKMemory(Memory[TokenBank]):
         self, bank: TokenBank, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
     ) -> TokenBank:
         """See ``Memory.write``."""
-        return write_frame(bank, key, value, keep=keep, max_frames=self.max_frames, policy=self.policy)
+        max_frames = self.max_frames
+        if self.max_bytes is not None:
+            frame = sum(part.numel() * part.element_size() for part in (key, value))
+            fitting = self.max_bytes // frame - 1  # one for the transient frame
+            if fitting < 3:
+                raise ConfigError(
+                    f"memory.max_bytes is {self.max_bytes}, but a frame takes {frame}; wanted at least {4 * frame}"
+                )
+            max_frames = fitting if max_frames is None else min(fitting, max_frames)
+        return write_frame(bank, key, value, keep=keep, max_frames=max_frames, policy=self.policy)
 
     def read(self, bank: TokenBank, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
         """See ``Memory.read``."""

@@ -95,3 +95,15 @@ def test_without_frames_the_prior_is_no_matter():
 def test_a_width_of_the_prior_must_be_positive():
     with pytest.raises(ConfigError, match=r"memory\.sigma is 0"):
         L2TopKMemory(sigma=0.0)
+
+
+def test_a_bank_in_bounded_bytes():
+    """A frame takes 2 x (8 + 3 x 5) x 12 numbers of four bytes; one of five is for the transient frame."""
+    frame = 2 * (8 + 3 * 5) * 12 * 4
+    memory = L2TopKMemory(max_bytes=5 * frame)
+    bank, keys, values = filled(memory, 9)
+    assert bank.written.tolist() == [0, 6, 7, 8]
+    bank = memory.write(bank, keys[0], values[0], keep=False)
+    assert sum(part.numel() * part.element_size() for part in (bank.key, bank.value)) == 5 * frame
+    with pytest.raises(ConfigError, match=f"a frame takes {frame}; wanted at least {4 * frame}"):
+        filled(L2TopKMemory(max_bytes=4 * frame - 1), 1)
