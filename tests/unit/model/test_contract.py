@@ -20,6 +20,7 @@ from vosfw.predictor import Predictor
 from vosfw.types import ObjectMasks
 
 REAL = {
+    "embedded": ["model=embedded", "model.encoder.options.channels=[8,16,16,32]", "model.encoder.width=16"],
     "demo": ["model=demo"],
     "stcn": ["model=stcn", "model.encoder.name=resnet18", "model.value_dim=64", "model.decoder.widths=[64,32,32]"],
 }
