@@ -1,6 +1,7 @@
 """Multi-scale image encoder on a timm backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,7 @@ class ResNetEncoder(Encoder):
         frozen_bn: Batch norms keep their running statistics in training (their affine parameters learn). Leave it on:
             batches of video frames are small and alike.
         strides: Of the levels in pixels, coarse to fine.
+        options: Further arguments of timm's network, such as its ``channels`` or ``norm_layer``.
 
     Raises:
         ConfigError: If timm has no such network, or the network no such strides.
@@ -33,9 +35,10 @@ class ResNetEncoder(Encoder):
         pretrained: bool = False,
         frozen_bn: bool = True,
         strides: Sequence[int] = (16, 8, 4),
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.backbone = create_backbone(name, tuple(reversed(strides)), pretrained=pretrained)
+        self.backbone = create_backbone(name, tuple(reversed(strides)), pretrained=pretrained, options=options)
         self.normalize = Normalize(*image_statistics(self.backbone))
         self.frozen_bn = frozen_bn
         self.out_channels = tuple(reversed(self.backbone.feature_info.channels()))
