@@ -24,7 +24,7 @@ PACKAGES = {
     ),
     "sklearn": ("datasets/images", "china flower"),
 }
-"""Folder and names of the photographs in each package, all free to use (their READMEs name the sources)."""
+"""Folder and names of the photographs in each package (sources and licences: docs/models/embedded.md)."""
 LONGEST = 640
 """Photographs are reduced to this side, in pixels."""
 
