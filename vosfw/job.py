@@ -1,7 +1,6 @@
 """A long segmentation that survives being stopped."""
 
 import json
-import shutil
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,64 +12,21 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from vosfw.data.files import replacing
 from vosfw.data.prefetch import prefetch
 from vosfw.engine.engine import Engine
-from vosfw.errors import CheckpointError, ConfigError
+from vosfw.errors import CheckpointError
 from vosfw.interfaces import Segmenter
-from vosfw.predictor import Prediction, Predictor
+from vosfw.prediction import Prediction
+from vosfw.predictor import Predictor
 from vosfw.session import as_plain
+from vosfw.unfinished import Unfinished
 
 SAVE_EVERY = 60.0
 """Seconds between savings of the session."""
 
 
-class Job:
-    """Keeps in a hidden folder beside the results what is needed to go on after a stop, and removes it at the end.
-
-    Args:
-        out: Folder of the results.
-        resume: Go on with what is there; otherwise it is thrown away.
-    """
-
-    def __init__(self, out: Path, *, resume: bool) -> None:
-        self.folder = out / ".vosfw"
-        self.resume = resume
-
-    def claim(
-        self,
-        *,
-        frames: int,
-        given: Mapping[int, Integer[np.ndarray, "Y X"]],
-        model: Segmenter[Any],
-        engine: Engine,
-        both: bool,
-    ) -> None:
-        """Note what the job is, or find out whether it is the one to go on with.
-
-        Raises:
-            ConfigError: If the folder holds another job.
-        """
-        masks = {t: zlib.crc32(np.ascontiguousarray(ids, np.int32).tobytes()) for t, ids in sorted(given.items())}
-        about = {
-            "frames": frames,
-            "masks": str(masks),
-            "weights": checksum(model),
-            "engine": json.dumps(as_plain(engine), sort_keys=True),
-            "both": both,
-        }
-        note = self.folder / "job.json"
-        if self.resume and note.is_file():
-            found = json.loads(note.read_text())
-            if other := [name for name in about if found.get(name) != about[name]]:
-                raise ConfigError(
-                    f"'{self.folder.parent}' holds an unfinished run with other {', '.join(other)}. Repeat that run's "
-                    "options to resume it, or leave resume out to start anew."
-                )
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with replacing(note) as draft:
-            draft.write_text(json.dumps(about))
+class Job(Unfinished):
+    """A segmentation; its predictors are saved as they go on."""
 
     def propagate(
         self,
@@ -112,15 +68,25 @@ class Job:
         predictor.save(session, weights=False)
         return set(predictor.ids)
 
-    def finish(self) -> None:
-        """Remove what was only needed to go on."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _resumed(self, session: Path, fresh: Predictor) -> Predictor:
         try:
             return Predictor.load(session, fresh.model, fresh.device)
         except CheckpointError:
             return fresh
+
+
+def describe(
+    *, frames: int, given: Mapping[int, Integer[np.ndarray, "Y X"]], model: Segmenter[Any], engine: Engine, both: bool
+) -> dict[str, str]:
+    """What makes two segmentations the same."""
+    masks = {t: zlib.crc32(np.ascontiguousarray(ids, np.int32).tobytes()) for t, ids in sorted(given.items())}
+    return {
+        "frames": str(frames),
+        "masks": str(masks),
+        "weights": str(checksum(model)),
+        "engine": json.dumps(as_plain(engine), sort_keys=True),
+        "both": str(both),
+    }
 
 
 @torch.no_grad()

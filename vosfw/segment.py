@@ -19,8 +19,9 @@ from vosfw.data.overlay import overlay as draw_overlay
 from vosfw.data.prefetch import prefetch
 from vosfw.errors import DatasetError
 from vosfw.interfaces import Segmenter
-from vosfw.job import Job
-from vosfw.predictor import Prediction, Predictor, as_id_map
+from vosfw.job import Job, describe
+from vosfw.prediction import Prediction, as_id_map
+from vosfw.predictor import Predictor
 from vosfw.two_way import TwoWay
 
 __all__ = ["Segmentation", "segment_video"]
@@ -132,8 +133,8 @@ def segment_video(
     def predictor() -> Predictor:
         return Predictor(model, device=device, short_side=short_side)
 
-    job = Job(out, resume=resume)
-    job.claim(frames=count, given=given, model=model, engine=predictor().engine, both=both)
+    about = describe(frames=count, given=given, model=model, engine=predictor().engine, both=both)
+    job = Job(out, about, resume=resume)
     two_way = TwoWay(job.folder / "backward", list(given)) if both else None
     forward = range(0, count)
     backward = range(max(given), -1, -1) if both else range(0)

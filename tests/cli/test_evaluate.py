@@ -163,7 +163,7 @@ def test_an_interrupted_evaluation_goes_on(checkpoint, tmp_path, monkeypatch, ca
         assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/broken"]) != 0
     assert not (tmp_path / "broken" / "results.json").exists()
     assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/broken", "resume=true", "engine.policy.every=2"]) == 1
-    assert "another engine" in capsys.readouterr().err
+    assert "other engine" in capsys.readouterr().err
     assert main([*EVALUATE, checkpoint, f"run_dir={tmp_path}/broken", "resume=true"]) == 0
     whole, broken = results(tmp_path / "whole"), results(tmp_path / "broken")
     assert broken["sequences"] == whole["sequences"] and broken["j_and_f"] == whole["j_and_f"]
