@@ -108,3 +108,13 @@ def test_static_images(tmp_path):
     options = [*NETWORK, "data=static_images", f"data.root={root}", *QUIET, *clip, *steps, "data.train.paste=0.5"]
     assert train([*options, f"run_dir={tmp_path}/run"]) == 0
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_davis_and_youtube_vos_together(tmp_path):
+    davis, youtube = make_davis(tmp_path / "davis"), make_youtube(tmp_path / "youtube")
+    (davis / "ImageSets" / "2017" / "val.txt").write_text("bird\n")
+    clip = ["data.batch_size=1", "data.augment.crop=[24,32]", "data.num_workers=0", "data.sampler.clip_frames=2"]
+    steps = ["trainer.max_steps=2", "trainer.val_check_interval=2", "logger=none", "~callbacks.artifact"]
+    roots = [f"data.root={davis}", f"data.train.parts.youtube_vos.root={youtube}"]
+    assert train([*NETWORK, "data=davis_youtube", *roots, *QUIET, *clip, *steps, f"run_dir={tmp_path}/run"]) == 0
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +70,7 @@ class StaticImageDataset(VideoDataset):
         root: Path | str | None,
         annotations: Path | str | None = None,
         short_side: int = 384,
-        warp: Warp | dict[str, Any] | None = None,
+        warp: Warp | Mapping[str, Any] | None = None,
         paste: float | int = 0.0,
         max_objects: int = 3,
         split: str = "all",
@@ -87,7 +87,10 @@ class StaticImageDataset(VideoDataset):
             stills = [still for i, still in enumerate(stills) if (i % 10 == 0) == (split == "val")]
         super().__init__([still.name for still in stills])
         self.stills, self.short_side, self.paste, self.max_objects = stills, short_side, paste, max_objects
-        self.warp = (warp if isinstance(warp, Warp) else Warp(**{str(k): v for k, v in (warp or {}).items()})).check()
+        if not isinstance(warp, Warp):
+            options = {str(name): value for name, value in (warp or {}).items()}
+            warp = Warp(**options | {"scale": tuple(options.get("scale", Warp().scale))})
+        self.warp = warp.check()
 
     @property
     def lengths(self) -> list[int]:
