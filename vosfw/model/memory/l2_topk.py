@@ -22,7 +22,7 @@ class L2TopKMemory(Memory[TokenBank]):
         policy: Which frame gives way; see ``write_frame``.
         max_bytes: Most bytes of a bank (objects that joined in the same frame share one); None for any number.
         sigma: Width, in cells, of a Gaussian prior on how far things move from the newest frame in memory to the one
-            that is read; None (STCN) for none. Use it where every last frame is in memory (``policy.recent``).
+            that is read; None (STCN) for none. That frame is up to ``policy.every`` frames old, so choose it together.
 
     Raises:
         ConfigError: If an option is out of range.
