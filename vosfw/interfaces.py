@@ -67,6 +67,13 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
         ``keep=True`` renews the transient entry too.
         """
 
+    def affinity_mass(self, state: StateT) -> Float[Tensor, "B T K h w"] | None:
+        """For the frames segmented last: the share of each cell's memory read that came from cells of the object.
+
+        A sign of how sure the match is (``vosfw.engine.confidence``). None if the network keeps no such record.
+        """
+        return None
+
     def remove(self, state: StateT, keep: Bool[Tensor, "K"]) -> StateT:
         """State in which slots that are not in ``keep`` are no longer valid; their memory may stay."""
         changed: StateT = state._replace(valid=state.valid & keep)  # type: ignore[attr-defined]

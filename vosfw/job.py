@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
+from vosfw.data.files import replacing
 from vosfw.data.prefetch import prefetch
 from vosfw.engine.engine import Engine
 from vosfw.errors import CheckpointError
@@ -49,7 +50,10 @@ class Job(Unfinished):
             take: Called with every frame and its prediction; may be called again for frames seen before a stop.
             bar: Progress bar.
         """
-        session = self.folder / f"{name}.session"
+        session, ended = self.folder / f"{name}.session", self.folder / f"{name}.json"
+        if ended.is_file():
+            bar.update(len(order))
+            return set(json.loads(ended.read_text()))
         predictor = self._resumed(session, make()) if session.is_file() else make()
         start = predictor.frames
         bar.update(start)
@@ -65,7 +69,9 @@ class Job(Unfinished):
                 saved = time.monotonic()
         for prediction in predictor.flush():
             take(order[prediction.index], prediction)
-        predictor.save(session, weights=False)
+        with replacing(ended) as draft:
+            draft.write_text(json.dumps(predictor.ids))
+        session.unlink(missing_ok=True)
         return set(predictor.ids)
 
     def _resumed(self, session: Path, fresh: Predictor) -> Predictor:

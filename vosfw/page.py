@@ -33,6 +33,8 @@ class PageVideo(NamedTuple):
     j: Float[Tensor, "T K"]
     """Per frame and object; NaN where the mask was given."""
     f: Float[Tensor, "T K"]
+    confidence: Float[Tensor, "T K"]
+    """J as the network expects it, without the truth; NaN likewise."""
 
 
 def write_page(
@@ -57,6 +59,7 @@ def write_page(
             "color": "#{:02x}{:02x}{:02x}".format(*PALETTE[object_id % 256]),
             "J": _column(video.j, k),
             "F": _column(video.f, k),
+            "confidence": _column(video.confidence, k),
         }
         for k, object_id in enumerate(video.ids)
     ]

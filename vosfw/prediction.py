@@ -1,13 +1,13 @@
 """What a predictor takes and gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from vosfw.engine.confidence import Confidence, ExpectedOverlap
 from vosfw.errors import DatasetError
 
 
@@ -23,20 +23,21 @@ class Prediction:
     """Ids of the objects known at this frame."""
     scores: Float[Tensor, "O Y X"]
     """Class probabilities on the model's device; row 0 is the background."""
+    mass: Float[Tensor, "K Y X"] | None = None
+    """Affinity mass: how much of what a pixel read from memory belongs to the object, in 0..1; None if unknown."""
+    given: frozenset[int] = frozenset()
+    """Ids whose mask was handed over with the frame."""
+    rule: Confidence = field(default_factory=ExpectedOverlap)
+    """How ``confidence`` is told; the engine's."""
 
     @property
     def confidence(self) -> dict[int, float]:
-        """Expected J of each object's mask by id, in 0..1, if the probabilities are right; 0 for an empty mask.
+        """Expected J of each object's mask by id, in 0..1: 1 for a mask that was handed over, 0 for an empty one.
 
-        With the mask ``M`` and the object's probabilities ``p``: ``sum_M p / (|M| + sum_notM p)``, the ratio of the
-        expected intersection to the expected union. How well it tells J is measured in docs/models/embedded.md.
+        The rule is ``engine.confidence``. The embedded network's is calibrated; docs/models/embedded.md tells how well.
         """
-        probs = self.scores[1:].float()
-        own = self.scores.max(0).indices == torch.arange(1, len(self.scores), device=probs.device)[:, None, None]
-        inside = (probs * own).flatten(1).sum(1)
-        union = own.flatten(1).sum(1) + (probs * ~own).flatten(1).sum(1)
-        values = (inside / union.clamp_min(1e-6)).tolist()
-        return dict(zip(self.ids, values, strict=True))
+        values = self.rule(self.scores, self.mass).tolist()
+        return {id_: 1.0 if id_ in self.given else value for id_, value in zip(self.ids, values, strict=True)}
 
     @property
     def probs(self) -> dict[int, Float[np.ndarray, "Y X"]]:

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
+from vosfw.engine.confidence import ExpectedOverlap
 from vosfw.engine.engine import Engine
 from vosfw.engine.stream import GivenMasks, Stream
 from vosfw.errors import CheckpointError, ConfigError, DatasetError, UnsupportedError
@@ -17,7 +19,7 @@ from vosfw.interfaces import Segmenter
 from vosfw.ops.allocator import keep_large_blocks
 from vosfw.prediction import Prediction, as_id_map
 from vosfw.session import move, read_session, write_session
-from vosfw.types import MAX_SLOTS, Step
+from vosfw.types import MAX_SLOTS, VOID, Step
 
 __all__ = ["Prediction", "Predictor"]
 
@@ -248,7 +250,26 @@ class Predictor:
         ids = self._slots[: probs.shape[1] - 1]
         table = np.array([0, *ids])
         table = table.astype(np.uint8 if table.max() <= 255 else np.int32)
-        return Prediction(step.frame, table[slots], tuple(ids), probs[0])
+        given = () if step.given is None else np.unique(step.given[0].cpu().numpy())
+        return Prediction(
+            step.frame,
+            table[slots],
+            tuple(ids),
+            probs[0],
+            self._mass(step, len(ids)),
+            frozenset(ids[slot - 1] for slot in given if slot not in (0, VOID)),
+            # No network saw a frame that was given whole.
+            self.engine.confidence if step.predicted else ExpectedOverlap(),
+        )
+
+    def _mass(self, step: Step, objects: int) -> Tensor | None:
+        """Affinity mass at the video's own size; 1 for objects that join in this frame."""
+        if step.mass is None or self._stream is None:
+            return None
+        geometry = self._stream.geometry
+        mass = F.interpolate(step.mass, geometry.padded, mode="bilinear", align_corners=False)
+        mass = self.engine.resize(geometry.crop(mass), geometry.original)[0]
+        return F.pad(mass, (0, 0, 0, 0, 0, objects - len(mass)), value=1.0)
 
 
 def _as_frame(frame: Any) -> Tensor:

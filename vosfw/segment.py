@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def segment_video(
     both: bool = False,
     resume: bool = False,
     resize_masks: bool = False,
+    watch: Callable[[str, Prediction], None] | None = None,
     progress: bool = False,
 ) -> Segmentation:
     """Segment a whole video. All masks are checked before work starts; every written mask is complete.
@@ -117,6 +119,8 @@ def segment_video(
         both: Propagate backwards in time too; ``vosfw.two_way.TwoWay`` tells how the runs are merged.
         resume: Go on where an interrupted run into the same folder was; the result is the same as in one go.
         resize_masks: Resize masks of another size than the video, by nearest neighbour, instead of refusing them.
+        watch: Called with the name of each frame and its prediction as the work goes on, in the order of the work; with
+            ``both``, before the two runs are merged.
         progress: Show a progress bar with frames per second.
 
     Raises:
@@ -154,11 +158,16 @@ def segment_video(
         else:
             write(t, prediction.labels)
 
+    def watched(take: Callable[[int, Prediction], None], t: int, prediction: Prediction) -> None:
+        take(t, prediction)
+        if watch is not None:
+            watch(frames.names[t], prediction)
+
     ids: set[int] = set()
     with tqdm(total=len(backward) + count, unit="frame", disable=not progress, desc="segment") as bar:
         for name, order, take in (("backward", backward, take_backward), ("forward", forward, take_forward)):
             if order:
-                ids |= job.propagate(name, predictor, frames, order, given, take, bar)
+                ids |= job.propagate(name, predictor, frames, order, given, partial(watched, take), bar)
     if overlay is not None:
         _draw(frames, out, Path(overlay), (first.shape[1], first.shape[2]), progress=progress)
     job.finish()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vosfw.data.files import replacing
+from vosfw.data.files import cannot_write, replacing
 from vosfw.errors import CheckpointError
 
 FORMAT = 1
@@ -22,7 +22,10 @@ def write_session(path: Path, content: Mapping[str, Any]) -> None:
         TypeError: If something else is in it.
     """
     with replacing(path) as draft:
-        torch.save({"vosfw_session": FORMAT, "content": as_plain(dict(content))}, draft)
+        try:
+            torch.save({"vosfw_session": FORMAT, "content": as_plain(dict(content))}, draft)
+        except RuntimeError as error:  # how torch says that the disk is full
+            raise cannot_write(path, error) from error
 
 
 def read_session(path: Path, package: str | None = None) -> dict[str, Any]:

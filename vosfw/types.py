@@ -113,3 +113,5 @@ class Step(NamedTuple):
     """The network's state that produced ``logits``."""
     given: Integer[Tensor, "B Y X"] | None = None
     """Label map that was handed over with the frame, at the video's own size."""
+    mass: Float[Tensor, "B K h w"] | None = None
+    """``Segmenter.affinity_mass`` of a predicted frame."""

@@ -82,7 +82,7 @@ def test_a_sweep_runs_every_choice(tmp_path):
 
 @pytest.mark.parametrize("scheduler", ["constant", "step", "poly", "warmup_cosine"])
 def test_every_scheduler_starts(tmp_path, scheduler):
-    options = ["trainer.max_steps=1", "trainer.limit_val_batches=0", "~callbacks.best", f"scheduler={scheduler}"]
+    options = ["trainer.max_steps=1", "trainer.limit_val_batches=0", "callbacks.best=null", f"scheduler={scheduler}"]
     assert main([*TRAIN, *options, f"run_dir={tmp_path}"]) == 0
 
 

@@ -1,5 +1,8 @@
 """StoppedError and resumed segmentation, and propagation in both directions."""
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from scenes import ToyVideo
 
 import vosfw.job
 from vosfw.data.io import read_mask, write_mask, write_video
-from vosfw.errors import ConfigError
+from vosfw.errors import ConfigError, OutputError
 from vosfw.predictor import Predictor
 from vosfw.segment import segment_video
 from vosfw.two_way import TwoWay
@@ -149,3 +152,57 @@ def test_the_nearer_mask_counts_more(tmp_path):
     for t, wanted in ((2, 1), (8, 2)):
         two_way.keep(t, (1, 2), two)
         assert two_way.merge(t, (1, 2), one).tolist() == [[wanted]]
+
+
+def test_a_full_disk_leaves_whole_masks_and_can_be_resumed(video, frames, tmp_path, monkeypatch):
+    given, model = {0: video.labels[0].numpy()}, KeyDouble()
+    segment_video(model, frames, given, tmp_path / "whole", device="cpu")
+    room = [5]
+
+    def save(self, *arguments, save=Image.Image.save, **options):
+        room[0] -= 1
+        if room[0] < 0:
+            Path(arguments[0]).write_bytes(b"half a picture")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(OutputError, match="No space left"):
+        segment_video(model, frames, given, tmp_path / "out", device="cpu")
+    assert len(masks_of(tmp_path / "out")) == 5
+    room[0] = 100
+    segment_video(model, frames, given, tmp_path / "out", device="cpu", resume=True)
+    same(masks_of(tmp_path / "out"), masks_of(tmp_path / "whole"))
+
+
+def test_a_finished_direction_is_not_run_again(video, frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(vosfw.job, "SAVE_EVERY", 1e9)
+    given, model, seen = {3: video.labels[3].numpy(), 9: video.labels[9].numpy()}, KeyDouble(), []
+
+    def fail(path, labels):
+        if len(masks_of(tmp_path / "out")) == 5:
+            raise StoppedError
+        write_mask(path, labels)
+
+    monkeypatch.setattr("vosfw.segment.write_mask", fail)
+    with pytest.raises(StoppedError):
+        segment_video(model, frames, given, tmp_path / "out", device="cpu", both=True)
+    monkeypatch.setattr("vosfw.segment.write_mask", write_mask)
+    monkeypatch.setattr(Predictor, "step", lambda self, frame, step=Predictor.step: seen.append(0) or step(self, frame))
+    result = segment_video(model, frames, given, tmp_path / "out", device="cpu", both=True, resume=True)
+    assert len(seen) == 12  # forward only
+    assert result.ids == (1, 2)
+
+
+def test_whoever_watches_sees_every_prediction(video, frames, tmp_path):
+    seen = {}
+    segment_video(
+        KeyDouble(),
+        frames,
+        {0: video.labels[0].numpy()},
+        tmp_path / "out",
+        device="cpu",
+        watch=lambda name, prediction: seen.update({name: prediction.confidence}),
+    )
+    assert list(seen) == [f"{t:02d}" for t in range(12)]
+    assert seen["00"] == {1: 1.0, 2: 1.0} and all(0 <= value <= 1 for value in seen["11"].values())

@@ -6,7 +6,7 @@ from scenes import ToyVideo
 
 from vosfw.engine.engine import Engine
 from vosfw.errors import DatasetError, UnsupportedError
-from vosfw.predictor import Prediction, Predictor
+from vosfw.predictor import Predictor
 
 
 @pytest.fixture
@@ -122,12 +122,3 @@ def test_short_side_is_an_engine_option(video):
     predictor.add_object(video.labels[0].numpy())
     predictor.step(frame(video, 0))
     assert predictor.step(frame(video, 1))[0].labels.shape == video.size
-
-
-def test_confidence_is_the_expected_overlap():
-    """By hand: an object that is certain, one that is half certain of two pixels, and one that is nowhere."""
-    scores = torch.tensor(
-        [[[0.0, 0.0, 0.25, 0.25, 1.0]], [[1, 1, 0, 0, 0]], [[0, 0, 0.5, 0.5, 0]], [[0, 0, 0.25, 0.25, 0]]]
-    )
-    prediction = Prediction(0, np.zeros((1, 5), np.uint8), (4, 7, 9), scores)
-    assert prediction.confidence == pytest.approx({4: 1.0, 7: 0.5, 9: 0.0})

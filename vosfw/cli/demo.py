@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     checkpoint = run_dir / "checkpoints" / "best.ckpt"
 
     print("3/4 segmenting the test video", flush=True)
-    picture = _show(out, video, checkpoint)
+    picture, confidence = _show(out, video, checkpoint)
 
     print("4/4 scoring on the synthetic test videos", flush=True)
     rows = {
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         _call(evaluate, [*overrides, f"run_dir={folder}", f"seed={options.seed}", "quiet=true"])
         results[name] = json.loads((folder / "results.json").read_text())
     table = [[name, *(f"{result[key]:.3f}" for key in ("j_and_f", "j", "f"))] for name, result in results.items()]
-    _page(out, video, table)
+    _page(out, video, table, confidence)
     (out / "results.json").write_text(
         json.dumps({name: {key: result[key] for key in ("j_and_f", "j", "f")} for name, result in results.items()})
     )
@@ -93,8 +93,8 @@ def _render(out: Path, seed: int) -> Any:
     return video
 
 
-def _show(out: Path, video: Any, checkpoint: Path) -> Path:
-    """Masks and overlay video of the trained network, and a picture of some frames: frame, prediction, truth."""
+def _show(out: Path, video: Any, checkpoint: Path) -> tuple[Path, Any]:
+    """Masks and overlay video of the trained network; a picture of frame, prediction, truth; confidence, T x K."""
     import torch
     from PIL import Image
 
@@ -103,6 +103,12 @@ def _show(out: Path, video: Any, checkpoint: Path) -> Path:
     from vosfw.hub import load
     from vosfw.segment import segment_video
 
+    confidence = torch.full((len(video), len(video.ids)), math.nan)
+
+    def watch(name: str, prediction: Any) -> None:
+        for id_, value in prediction.confidence.items():
+            confidence[prediction.index, id_ - 1] = value
+
     segment_video(
         load(checkpoint),
         out / "video.mp4",
@@ -110,6 +116,7 @@ def _show(out: Path, video: Any, checkpoint: Path) -> Path:
         out / "masks",
         overlay=out / "overlay.mp4",
         short_side=SIDE,
+        watch=watch,
         progress=True,
     )
     columns = []
@@ -119,10 +126,10 @@ def _show(out: Path, video: Any, checkpoint: Path) -> Path:
         columns.append(torch.cat([frame, overlay(frame, predicted), overlay(frame, truth)], dim=1))
     picture = torch.cat(columns, dim=2).permute(1, 2, 0)
     Image.fromarray(picture.numpy()).save(out / "overlay.png")
-    return out / "overlay.png"
+    return out / "overlay.png", confidence
 
 
-def _page(out: Path, video: Any, table: list[list[str]]) -> None:
+def _page(out: Path, video: Any, table: list[list[str]], confidence: Any) -> None:
     import torch
 
     from vosfw.data.io import read_mask
@@ -134,7 +141,7 @@ def _page(out: Path, video: Any, table: list[list[str]]) -> None:
     truths = [video.truth(t) for t in span]
     j, f = j_and_f(torch.stack(predictions), torch.stack(truths), len(video.ids))
     for slot, start in enumerate(video.introduced.values()):
-        j[: start + 1, slot] = f[: start + 1, slot] = math.nan
+        j[: start + 1, slot] = f[: start + 1, slot] = confidence[: start + 1, slot] = math.nan
     shown = PageVideo(
         "The test video, frame by frame",
         video.frames,
@@ -144,6 +151,7 @@ def _page(out: Path, video: Any, table: list[list[str]]) -> None:
         [slot + 1 for slot in range(len(video.ids))],
         j.float(),
         f.float(),
+        confidence,
     )
     write_page(
         out / "index.html",

@@ -81,7 +81,10 @@ def build_trainer(config: DictConfig, run_logger: Any = None, *, progress: bool 
     Raises:
         ConfigError: If Lightning refuses an option.
     """
-    callbacks = [instantiate(part) for name, part in config.callbacks.items() if progress or name != "progress"]
+    parts = {
+        name: part for name, part in config.callbacks.items() if part is not None and (progress or name != "progress")
+    }
+    callbacks = [instantiate(part) for part in parts.values()]
     options: dict[str, Any] = {} if run_logger is None else {"logger": run_logger}
     if not progress:
         options["enable_progress_bar"] = False

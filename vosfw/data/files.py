@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,13 +8,15 @@ from uuid import uuid4
 
 from vosfw.errors import OutputError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place if all goes well, so that no half file is ever seen.
 
     Raises:
-        OutputError: If the folder or file cannot be written.
+        OutputError: If the folder or file cannot be written, or the disk is full.
     """
     draft = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
@@ -22,7 +25,12 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        yield draft
+        try:
+            yield draft
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise cannot_write(path, error) from error
+            raise
         try:
             draft.replace(path)
         except OSError as error:

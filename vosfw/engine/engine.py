@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vosfw.engine.augment import Augment
+from vosfw.engine.confidence import Confidence, ExpectedOverlap
 from vosfw.engine.corrector import Corrector, NoCorrector
 from vosfw.engine.geometry import Geometry
 from vosfw.engine.interference import Interference, NoInterference
@@ -87,6 +88,7 @@ class Engine:
         corrector: Correction of remembered masks.
         interference: Damage to remembered masks.
         augment: Scales and flips whose predictions are averaged.
+        confidence: Tells how good each mask is likely to be.
 
     Raises:
         ConfigError: If an option is not one of the above.
@@ -110,6 +112,7 @@ class Engine:
         corrector: Corrector | None = None,
         interference: Interference | None = None,
         augment: Augment | None = None,
+        confidence: Confidence | None = None,
     ) -> None:
         choices: dict[str, tuple[str, tuple[str, ...]]] = {
             "merge": (merge, MERGES),
@@ -141,6 +144,7 @@ class Engine:
         self.corrector = corrector or NoCorrector()
         self.interference = interference or NoInterference()
         self.augment = augment or Augment()
+        self.confidence = confidence or ExpectedOverlap()
 
     def replace(self, **options: Any) -> "Engine":
         """A copy with other options."""

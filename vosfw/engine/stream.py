@@ -203,11 +203,13 @@ class Stream:
         state = self._state()
         logits, network = self.segmenter.segment(features, state.network)
         self.state = state._replace(network=network)
+        mass = self.segmenter.affinity_mass(network)
         size = features.frames.shape[-2:] if self.engine.mask_size == "input" else self.geometry.original
         for i, entry in enumerate(entries):
             frame_logits = self.engine.resize(logits[:, i], (size[0], size[1]))
             end = i == len(entries) - 1
-            yield self._take_predicted(entry, features.at(i), frame_logits, end_of_span=end)
+            step = self._take_predicted(entry, features.at(i), frame_logits, end_of_span=end)
+            yield step if mass is None else step._replace(mass=mass[:, i])
 
     def _take_given(self, entry: Entry, features: Features, given: GivenMasks) -> Step:
         """A frame whose every object is given: the start of the session, or one more reference."""

@@ -27,6 +27,8 @@ class MemoryState(NamedTuple):
 
     buckets: tuple[Bucket, ...]
     valid: Bool[Tensor, "B K"]
+    mass: Float[Tensor, "B T K h w"] | tuple[()] = ()
+    """Of the frames segmented last, if kept; see ``Segmenter.affinity_mass``."""
 
 
 class MemoryNetwork(Segmenter[MemoryState]):
@@ -46,6 +48,8 @@ class MemoryNetwork(Segmenter[MemoryState]):
         value_dim: Width of values, of objects and of the frame.
         clip_length: Frames per ``segment`` call.
         grid_multiple: Input sides are padded to multiples of it; 1 takes any size.
+        affinity_mass: Store each object's share of a cell along with its value, and report how much of each read came
+            from the object; changes no mask.
 
     Raises:
         ConfigError: If a width or length is below 1.
@@ -62,6 +66,7 @@ class MemoryNetwork(Segmenter[MemoryState]):
         value_dim: int = 512,
         clip_length: int = 1,
         grid_multiple: int = 16,
+        affinity_mass: bool = False,
     ) -> None:
         super().__init__()
         sizes = {"key_dim": key_dim, "value_dim": value_dim, "clip_length": clip_length, "grid_multiple": grid_multiple}
@@ -78,6 +83,7 @@ class MemoryNetwork(Segmenter[MemoryState]):
         self.decoder = decoder(value_channels=self.value_encoder.out_channels, skip_channels=(value_dim, *finer))
         self.clip_length = clip_length
         self.grid = Grid(grid_multiple, "pad")
+        self.keeps_mass = affinity_mass
         self.pad_color = encoder.pad_color
         nn.init.orthogonal_(self.key_proj.weight)
         nn.init.zeros_(self.key_proj.bias)  # type: ignore[arg-type]
@@ -99,7 +105,10 @@ class MemoryNetwork(Segmenter[MemoryState]):
         if not state.buckets:
             nothing = frame_value.new_zeros(*features.frames.shape[:2], 0, *size)
             return soft_aggregate(nothing.transpose(1, 2), state.valid).transpose(1, 2), state
-        value = self.refiner(coarse.transpose(1, 2), self._read(key.transpose(1, 2), state))
+        value = self._read(key.transpose(1, 2), state)
+        if self.keeps_mass:
+            value, state = value[:, :, :-1], state._replace(mass=value[:, :, -1].transpose(1, 2))
+        value = self.refiner(coarse.transpose(1, 2), value)
         logits = self.decoder(value, (frame_value, *finer)).float()
         probs = F.interpolate(logits.flatten(0, 1), size, mode="bilinear", align_corners=False).sigmoid()
         probs = probs.unflatten(0, logits.shape[:2])
@@ -115,6 +124,9 @@ class MemoryNetwork(Segmenter[MemoryState]):
         if not probs.shape[1]:
             return state
         key, value = self.value_encoder(features, probs, masks.valid)
+        if self.keeps_mass:
+            shares = F.adaptive_avg_pool2d(probs, value.shape[-2:])
+            value = torch.cat([value, shares[:, :, None].to(value.dtype)], dim=2)
         buckets = list(state.buckets)
         if probs.shape[1] > known:
             slots = torch.arange(known, probs.shape[1], device=probs.device)
@@ -126,6 +138,10 @@ class MemoryNetwork(Segmenter[MemoryState]):
             for bucket in buckets
         ]
         return MemoryState(tuple(buckets), masks.valid)
+
+    def affinity_mass(self, state: MemoryState) -> Float[Tensor, "B T K h w"] | None:
+        """See ``Segmenter.affinity_mass``."""
+        return state.mass if isinstance(state.mass, Tensor) else None
 
     def _read(self, query: Float[Tensor, "B C T h w"], state: MemoryState) -> Float[Tensor, "B K D T h w"]:
         """The read-outs of all buckets, in the order of slots."""
