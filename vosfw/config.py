@@ -44,12 +44,28 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictCo
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
 
+    overrides = with_engine(overrides, config_name)
     try:
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            config: DictConfig = hydra_compose(config_name, overrides=list(overrides))
+            config: DictConfig = hydra_compose(config_name, overrides=overrides)
             return config
     except HydraException as error:
         raise ConfigError(explain(str(error), overrides)) from error
+
+
+def with_engine(overrides: Sequence[str], config_name: str) -> list[str]:
+    """The overrides, and with ``model=X`` the engines that X has of its own (``engine/X.yaml``, ``engine/X_train.yaml``).
+
+    An engine that is chosen among the overrides stays.
+    """
+    models = [override.removeprefix("model=") for override in overrides if override.startswith("model=")]
+    found = list(overrides)
+    groups = {"engine": "", "engine@train_engine": "_train"} if config_name == "train" else {"engine": ""}
+    for group, suffix in groups.items():
+        chosen = any(override.startswith(f"{group}=") for override in overrides)
+        if models and not chosen and (config_dir() / "engine" / f"{models[-1]}{suffix}.yaml").is_file():
+            found.append(f"{group}={models[-1]}{suffix}")
+    return found
 
 
 def explain(message: str, overrides: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ of keys, ``N`` memory tokens). Parts whose width depends on a neighbour are give
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from jaxtyping import Bool, Float
@@ -144,3 +145,105 @@ class Decoder(nn.Module, ABC):
         self, value: Float[Tensor, "B K Cv T h w"], skips: tuple[Float[Tensor, "B T C h w"], ...]
     ) -> Float[Tensor, "B T K y x"]:
         """Logits per object before aggregation; ``skips`` coarse to fine, shared by all objects."""
+
+
+class Gate(nn.Module, ABC):
+    """Gains for the channels of every object's map; built per layer as ``gate(channels, head_dim)``."""
+
+    @abstractmethod
+    def forward(
+        self, x: Float[Tensor, "B O C h w"], head: Float[Tensor, "B O D"], valid: Bool[Tensor, "B O"]
+    ) -> Float[Tensor, "B O C"]:
+        """Factors of the channels of ``x``; ``head`` describes the objects, background first."""
+
+
+class Previous(NamedTuple):
+    """The frame before, on the feature grid."""
+
+    embedding: Float[Tensor, "B C h w"]
+    masks: Float[Tensor, "B O h w"]
+    """One-hot, background first."""
+
+
+class Matcher(nn.Module, ABC, Generic[BankT]):
+    """Dissimilarity of each cell to each object of reference frames and of the frame before.
+
+    ``BankT``, a NamedTuple of tensors, is what the part prepares of a reference when it is memorised.
+    """
+
+    out_channels: int
+    """Maps per object, ``M``."""
+
+    @abstractmethod
+    def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> BankT:
+        """What is needed of a reference frame; cells whose one-hot row is zero are left out."""
+
+    @abstractmethod
+    def forward(
+        self,
+        query: Float[Tensor, "B C h w"],
+        references: Sequence[BankT],
+        previous: Previous,
+        valid: Bool[Tensor, "B O"],
+    ) -> Float[Tensor, "B O M h w"]:
+        """The maps; references may have fewer objects than ``previous``."""
+
+
+class Ensembler(nn.Module, ABC):
+    """Matching maps and embeddings to one coarse map per object."""
+
+    out_channels: int
+    skip_channels: int
+    """Of the second result, at the embedding's stride."""
+    stride: int
+    """Of the first result, in feature cells."""
+
+    @abstractmethod
+    def forward(
+        self,
+        query: Float[Tensor, "B C h w"],
+        maps: Float[Tensor, "B O M h w"],
+        previous: Previous,
+        head: Float[Tensor, "B O D"],
+        valid: Bool[Tensor, "B O"],
+    ) -> tuple[Float[Tensor, "B O E y x"], Float[Tensor, "B O S h w"]]:
+        """The coarse map, and a finer one for the decoder."""
+
+
+class Modulator(nn.Module, ABC, Generic[StateT]):
+    """Refines the ensembler's map by maps remembered from other frames (RPCM, section 3.2)."""
+
+    out_channels: int
+
+    @abstractmethod
+    def empty(self, x: Float[Tensor, "B O C h w"]) -> StateT:
+        """A state without memories, for maps like ``x`` (whose values play no part)."""
+
+    @abstractmethod
+    def reset(self, state: StateT, changed: Bool[Tensor, "B"]) -> StateT:
+        """The state with the memories of some videos void."""
+
+    @abstractmethod
+    def prime(self, state: StateT, x: Float[Tensor, "B O C h w"]) -> StateT:
+        """The state with ``x``, the ensembler's map of a reference frame, as what corrections refer to."""
+
+    @abstractmethod
+    def forward(
+        self, x: Float[Tensor, "B O C h w"], head: Float[Tensor, "B O D"], valid: Bool[Tensor, "B O"], state: StateT
+    ) -> tuple[Float[Tensor, "B O E h w"], StateT]:
+        """The refined map, and the state after this frame."""
+
+
+class ObjectDecoder(nn.Module, ABC):
+    """Coarse and fine maps of every object to class logits."""
+
+    @abstractmethod
+    def forward(
+        self,
+        x: Float[Tensor, "B O C y x"],
+        skip: Float[Tensor, "B O S h w"],
+        low_level: Float[Tensor, "B L h w"],
+        head: Float[Tensor, "B O D"],
+        valid: Bool[Tensor, "B O"],
+    ) -> Float[Tensor, "B O h w"]:
+        """Logits, background first, before unused slots are masked; ``low_level`` is shared by all objects."""

@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vosfw.config import compose, config_dir
+from vosfw.config import compose, config_dir, with_engine
 from vosfw.errors import CheckpointError, ConfigError, OutputError, VosfwError
 
 Task = Callable[[DictConfig], float | None]
@@ -33,7 +33,7 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
     Returns:
         Exit code: 0, 1 for an error in the run, 2 for a configuration that does not compose.
     """
-    arguments = list(arguments)
+    arguments = with_engine(arguments, config_name)
     options = get_args_parser().parse_args(arguments)
     own_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:

@@ -9,12 +9,12 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from vosfw.config import compose, instantiate_model
-from vosfw.convert import stcn
+from vosfw.convert import matching, stcn
 from vosfw.convert.table import Conversion, Rule, convert, read_official
 from vosfw.errors import OutputError, VosfwError
 from vosfw.hub import save
 
-SYSTEMS: dict[str, tuple[Rule, ...]] = {"stcn": stcn.RULES}
+SYSTEMS: dict[str, tuple[Rule, ...]] = {"cfbi": matching.RULES, "rpcm": matching.RULES, "stcn": stcn.RULES}
 """Key table of each composition whose authors publish weights."""
 
 
@@ -37,10 +37,10 @@ def convert_file(system: str, source: Path, target: Path, overrides: Sequence[st
     if not target.absolute().parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.absolute().parent}; create it first")
     official = read_official(source)
-    config = compose(overrides, config_name=f"model/{system}").model
-    conversion = convert(official, SYSTEMS[system], instantiate_model(config).state_dict())
+    config = compose([f"model={system}", *overrides])
+    conversion = convert(official, SYSTEMS[system], instantiate_model(config.model).state_dict())
     try:
-        save(target, conversion.weights, system, config)
+        save(target, conversion.weights, system, config.model, config.engine)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"cannot write {target}: {error}") from error
     return conversion

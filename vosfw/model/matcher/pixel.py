@@ -1,0 +1,96 @@
+"""Pixel-level matching with references and with the frame before."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vosfw.errors import ConfigError
+from vosfw.interfaces import Matcher, Previous
+from vosfw.ops.matching import SortedCells, global_distance, least_of_others, sort_cells, window_distance
+
+
+class PixelMatcher(Matcher[SortedCells]):
+    """Global matching, multi-window local matching and their background counterparts (CFBI, sections 3.2 and 3.3).
+
+    A squared distance ``d`` becomes ``2 sigmoid(d + b) - 1`` with a learned ``b`` of the background and one of all
+    objects: 0 is the same, 1 is far or absent. Maps per object: global, local by window, the frame before's mask,
+    the nearest other object's local by window, and global.
+
+    Args:
+        windows: Radii of the local windows in cells of the local grid; the largest comes first in the maps.
+        halve: Local matching at half the resolution.
+        atrous: Take every n-th cell of references, down and across, at inference ("fast" CFBI: 2).
+        float16: Match globally in float16, as "fast" CFBI does.
+
+    Raises:
+        ConfigError: If there is no window, or a number is below 1.
+    """
+
+    def __init__(
+        self,
+        windows: Sequence[int] = (2, 4, 6, 8, 10, 12),
+        *,
+        halve: bool = True,
+        atrous: int = 1,
+        float16: bool = False,
+    ) -> None:
+        super().__init__()
+        if not windows or min(windows) < 1 or len(set(windows)) < len(windows):
+            raise ConfigError(f"matcher.windows is {list(windows)}; wanted different radii from 1")
+        if atrous < 1:
+            raise ConfigError(f"matcher.atrous is {atrous}; wanted a step in cells from 1")
+        self.bg_bias = nn.Parameter(torch.zeros(1))
+        self.fg_bias = nn.Parameter(torch.zeros(1))
+        # The largest window first, as the released layout has it.
+        self.windows = (max(windows), *sorted(set(windows) - {max(windows)}))
+        self.halve = halve
+        self.atrous = atrous
+        self.float16 = float16
+        self.out_channels = 3 + 2 * len(self.windows)
+
+    def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> SortedCells:
+        """See ``Matcher.index``: cells sorted by object, with their norms."""
+        step = 1 if self.training else self.atrous
+        cells = sort_cells(embedding[..., ::step, ::step], masks[..., ::step, ::step])
+        return cells._replace(rows=cells.rows.half()) if self.float16 else cells
+
+    def forward(
+        self,
+        query: Float[Tensor, "B C h w"],
+        references: Sequence[SortedCells],
+        previous: Previous,
+        valid: Bool[Tensor, "B O"],
+    ) -> Float[Tensor, "B O M h w"]:
+        """See ``Matcher.forward``."""
+        with torch.autocast(query.device.type, enabled=False):
+            wide = query.half() if self.float16 else query.float()
+            far = global_distance(wide, references, previous.masks.shape[1])
+            whole = self._value(far.float()[:, :, None])
+            local = self._local(query.float(), previous)
+        others = self._others(torch.cat([local, whole], 2), valid)
+        return torch.cat([whole, local, previous.masks[:, :, None], others], 2)
+
+    def _local(self, query: Float[Tensor, "B C h w"], previous: Previous) -> Float[Tensor, "B O W h w"]:
+        embedding, masks, size = previous.embedding.float(), previous.masks, query.shape[-2:]
+        if self.halve:
+            grid = [side // 2 + 1 for side in size]
+            query, embedding = (F.interpolate(x, grid, mode="bilinear", align_corners=True) for x in (query, embedding))
+            masks = F.interpolate(masks, grid, mode="nearest")
+        near = self._value(window_distance(query, embedding, masks, self.windows))
+        if not self.halve:
+            return near
+        return F.interpolate(near.flatten(0, 1), size, mode="bilinear", align_corners=True).unflatten(0, near.shape[:2])
+
+    def _value(self, distance: Float[Tensor, "B O M h w"]) -> Float[Tensor, "B O M h w"]:
+        bias = torch.cat([self.bg_bias, self.fg_bias.expand(distance.shape[1] - 1)])
+        return 2 * torch.sigmoid(distance + bias[:, None, None, None]) - 1
+
+    def _others(self, maps: Float[Tensor, "B O M h w"], valid: Bool[Tensor, "B O"]) -> Float[Tensor, "B O M h w"]:
+        """Background maps: how near the other objects are; a class that is alone has its own map."""
+        if maps.shape[1] == 1:
+            return maps
+        alone = (valid.sum(1) == 1)[:, None, None, None, None]
+        return torch.where(alone, maps, least_of_others(maps))
