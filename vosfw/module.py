@@ -1,5 +1,6 @@
 """The one LightningModule: trains on clips, evaluates on whole videos, through the engine."""
 
+import fnmatch
 import logging
 import math
 import time
@@ -63,12 +64,13 @@ class VOSModule(pl.LightningModule):
         engine: Options of validation, test and prediction.
         train_engine: Options of training; None takes ``engine``.
         loss: Called with rollout, clip and progress in 0..1; returns scalars, of which ``loss`` is minimised.
-        optimizer: Builds the optimiser from the parameters.
+        optimizer: Builds the optimiser from the parameters, or from groups of them as ``torch.optim`` has them.
         scheduler: Builds a schedule per step from the optimiser. Where its ``total_steps`` or ``total_iters`` is None,
             the length of the run is filled in.
         metrics: Scores of validation and test; see ``vosfw.metrics.j_and_f``.
         composition: ``name``, ``model`` and ``engine`` as plain containers, stored in every checkpoint.
         compile: Options of ``torch.compile`` for the network's methods; None leaves them alone.
+        no_decay: Patterns of names (such as ``*.beta``) of parameters of the network without weight decay.
     """
 
     def __init__(
@@ -77,11 +79,12 @@ class VOSModule(pl.LightningModule):
         engine: Engine,
         train_engine: Engine | None = None,
         loss: nn.Module | None = None,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        optimizer: Callable[[Iterable[Any]], Optimizer] | None = None,
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         metrics: Metric | None = None,
         composition: Mapping[str, Any] | None = None,
         compile: Mapping[str, Any] | None = None,
+        no_decay: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.segmenter = segmenter
@@ -90,6 +93,7 @@ class VOSModule(pl.LightningModule):
         self.loss = loss
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.no_decay = (no_decay,) if isinstance(no_decay, str) else tuple(no_decay)
         self.val_metric: Any = metrics
         self.test_metric: Any = None if metrics is None else metrics.clone()
         self.composition = dict(composition or {})
@@ -123,7 +127,11 @@ class VOSModule(pl.LightningModule):
         if self.loss is None:
             raise ConfigError("VOSModule was built without a loss; training needs one")
         rollout = self.train_engine.rollout(self.segmenter, batch)
-        terms: dict[str, Tensor] = self.loss(rollout, batch, self.progress)
+        if rollout.steps or bool(batch.valid.any()):
+            terms: dict[str, Tensor] = self.loss(rollout, batch, self.progress)
+        else:
+            # No object in any clip. Other processes wait for the gradients of all parameters.
+            terms = {"loss": torch.stack([p.sum() * 0.0 for p in self.parameters() if p.requires_grad]).sum()}
         size = batch.frames.shape[0]
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=size, prog_bar=True)
         return terms["loss"]
@@ -132,7 +140,8 @@ class VOSModule(pl.LightningModule):
         """The optimiser over all parameters that are trained, and its schedule per step."""
         if self.optimizer is None:
             raise ConfigError("VOSModule was built without an optimizer; training needs one")
-        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        plain = (parameter for parameter in self.parameters() if parameter.requires_grad)
+        optimizer = self.optimizer(self._groups() if self.no_decay else plain)
         if self.scheduler is None:
             return optimizer
         options = getattr(self.scheduler, "keywords", {})
@@ -142,6 +151,16 @@ class VOSModule(pl.LightningModule):
         length = {name: int(self.trainer.estimated_stepping_batches) for name in missing}
         schedule = self.scheduler(optimizer, **length)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameters that are trained, with and without weight decay."""
+        trained = {name.removeprefix("segmenter."): p for name, p in self.named_parameters() if p.requires_grad}
+        exempt = {name for pattern in self.no_decay for name in fnmatch.filter(trained, pattern)}
+        if not exempt:
+            raise ConfigError(f"no_decay: no trained parameter is called {' or '.join(self.no_decay)}; set no_decay=[]")
+        decayed = [parameter for name, parameter in trained.items() if name not in exempt]
+        spared = [parameter for name, parameter in trained.items() if name in exempt]
+        return [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
 
     def on_validation_epoch_start(self) -> None:
         """Lightning's hook."""

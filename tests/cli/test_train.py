@@ -80,7 +80,7 @@ def test_a_sweep_runs_every_choice(tmp_path):
     assert [list(curve(tmp_path / str(i))) for i in range(2)] == [[0], [0]]
 
 
-@pytest.mark.parametrize("scheduler", ["constant", "step", "poly", "warmup_cosine"])
+@pytest.mark.parametrize("scheduler", ["constant", "step", "poly", "warmup_cosine", "warmup_poly"])
 def test_every_scheduler_starts(tmp_path, scheduler):
     options = ["trainer.max_steps=1", "trainer.limit_val_batches=0", "callbacks.best=null", f"scheduler={scheduler}"]
     assert main([*TRAIN, *options, f"run_dir={tmp_path}"]) == 0

@@ -15,6 +15,7 @@ OUTER_GROUPS = {"optimizer", "scheduler", "callbacks", "logger", "trainer", "exp
 FILES = sorted(path.relative_to(config_dir()) for path in config_dir().rglob("*.yaml"))
 FILES = [path for path in FILES if path.parts[0] != "local"]
 PARTS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "experiment"]
+EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
 HEAD = "# @package "
 
 
@@ -75,6 +76,23 @@ def test_it_composes_and_builds(path, tmp_path):
             assert isinstance(built, Segmenter)
     else:
         assert all(instantiate(part) is not None for part in node.values())
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=str)
+def test_what_an_experiment_sets_holds(path, tmp_path):
+    own = {key: value for key, value in options(path).items() if key != "defaults"}
+    root = "train" if {"trainer", "optimizer", "loss"} & set(own) else "evaluate"
+    config = compose([f"experiment={path.stem}", f"run_dir={tmp_path}"], root)
+    composed = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+    def compare(wanted, got, place):
+        for key, value in wanted.items():
+            if isinstance(value, Mapping):
+                compare(value, got[key], f"{place}.{key}")
+            else:
+                assert got[key] == value, f"{place}.{key}"
+
+    compare(own, composed, path.stem)
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate"])

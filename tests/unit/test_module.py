@@ -91,6 +91,34 @@ def test_only_trained_parameters_reach_the_optimizer():
     assert {id(p) for p in seen} == {id(p) for p in segmenter.parameters() if p.requires_grad}
 
 
+def test_parameters_may_be_exempt_from_weight_decay():
+    segmenter = KeyDouble()
+    segmenter.head.bias.requires_grad_(False)
+    module = make_module(segmenter, optimizer=lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.5), no_decay=["*.bias"])
+    decayed, spared = module.configure_optimizers().param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.5, 0.0)
+    trained = {name: p for name, p in segmenter.named_parameters() if p.requires_grad}
+    assert {id(p) for p in spared["params"]} == {id(p) for name, p in trained.items() if name.endswith(".bias")}
+    assert {id(p) for p in decayed["params"]} == {id(p) for name, p in trained.items() if name.endswith(".weight")}
+    one = make_module(KeyDouble(), no_decay="head.*").configure_optimizers().param_groups[1]["params"]
+    assert len(one) == 2
+
+
+def test_an_exemption_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"no_decay.*\*\.beta.*no_decay=\[\]"):
+        make_module(no_decay=["*.beta"]).configure_optimizers()
+
+
+def test_a_batch_without_objects_has_nothing_to_teach():
+    steps, module, clip = Steps(), make_module(loss=SequenceLoss(BootstrappedCE(ratio=1.0))), make_clip()
+    empty = clip._replace(given=clip.given & False, valid=clip.valid & False, labels=clip.labels * 0)
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    make_trainer(steps, max_steps=1).fit(module, feed(empty))
+    assert steps.losses == [0]
+    assert all(torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
+    assert all(parameter.grad is not None for parameter in module.parameters())
+
+
 @pytest.mark.parametrize("missing", ["loss", "optimizer"])
 def test_training_without_a_part_is_refused(missing):
     with pytest.raises(ConfigError, match=missing):
@@ -240,6 +268,10 @@ def test_sequence_loss_sums_over_frames_and_means_over_the_batch():
     terms = SequenceLoss(Frame())(rollout, clip, 0.25)
     expected = sum(clip.labels[:, t].float().mean() + 0.25 for t in (1, 2, 3))
     torch.testing.assert_close(terms["loss"], torch.as_tensor(expected))
+    mean = SequenceLoss(Frame(), reduction="mean")(rollout, clip, 0.25)["loss"]
+    torch.testing.assert_close(mean, torch.as_tensor(expected / 3))
+    with pytest.raises(ConfigError, match="max"):
+        SequenceLoss(Frame(), reduction="max")
 
 
 def test_a_clip_without_predicted_frames_is_refused():

@@ -58,6 +58,7 @@ def train(config: DictConfig) -> float | None:
         instantiate(config.metrics),
         composition(config),
         compile_options(config),
+        config.no_decay,
     )
     if checkpoint is not None:
         check_composition(module.composition, read_checkpoint(checkpoint)._asdict(), str(checkpoint))

@@ -48,6 +48,8 @@ class ClipAugment:
         crop: Height and width of the clips.
         scale: Range of the crop's share of the frame's area, before it is resized to ``crop``.
         ratio: Range of the crop's aspect ratio relative to that of ``crop``.
+        short_side: In place of ``scale`` and ``ratio`` (CFBI): range of lengths in pixels; the frame's shorter side is
+            brought to one of them before ``crop`` is cut out. A side that is smaller than ``crop`` is stretched to it.
         position: ``random``, or ``center`` of the frame.
         flip: Probability of a horizontal flip.
         jitter: Brightness, contrast, saturation (each a range of +- around the factor 1), hue (+- turns).
@@ -58,6 +60,7 @@ class ClipAugment:
         fill: RGB in 0..255 of the area that warping uncovers.
         max_objects: Most objects of a clip; None keeps all.
         min_pixels: Fewest pixels of an object in the first frame.
+        antialias: Low-pass filter when frames are shrunk.
 
     Raises:
         ConfigError: If an option has an illegal value.
@@ -68,6 +71,7 @@ class ClipAugment:
         crop: Sequence[int] = (384, 384),
         scale: Sequence[float | int] = (0.36, 1.0),
         ratio: Sequence[float | int] = (3 / 4, 4 / 3),
+        short_side: Sequence[float | int] | None = None,
         position: Literal["random", "center"] = "random",
         flip: float | int = 0.5,
         jitter: Sequence[float | int] = (0.1, 0.03, 0.03, 0.0),
@@ -78,9 +82,12 @@ class ClipAugment:
         fill: Sequence[int] = (124, 116, 104),
         max_objects: int | None = 2,
         min_pixels: int = 1,
+        antialias: bool = True,
     ) -> None:
         if not (0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]):
             raise ConfigError(f"scale is a range within 0..1, ratio one above 0; got {tuple(scale)}, {tuple(ratio)}.")
+        if short_side is not None and not (len(short_side) == 2 and 0 < short_side[0] <= short_side[1]):
+            raise ConfigError(f"short_side is a range above 0, or null; got {tuple(short_side)}.")
         if not (0 <= flip <= 1 and 0 <= gray <= 1):
             raise ConfigError(f"flip and gray are probabilities in 0..1; got {flip} and {gray}.")
         if min(*crop, min_pixels, 1 if max_objects is None else max_objects) < 1:
@@ -93,11 +100,12 @@ class ClipAugment:
             raise ConfigError(f"position is 'random' or 'center', got {position!r}.")
         self.crop = (int(crop[0]), int(crop[1]))
         self.scale, self.ratio = (scale[0], scale[1]), (ratio[0], ratio[1])
+        self.short_side = None if short_side is None else (short_side[0], short_side[1])
         self.position, self.flip = position, flip
         self.jitter, self.gray, self.rotation, self.shear = tuple(jitter), gray, rotation, shear
         self.frame_jitter = tuple(frame_jitter)
         self.fill = torch.tensor(list(fill)) / 255
-        self.max_objects, self.min_pixels = max_objects, min_pixels
+        self.max_objects, self.min_pixels, self.antialias = max_objects, min_pixels, antialias
 
     def draw(self, seed: int, size: tuple[int, int], frames: int) -> Draw:
         """The random choices of a clip: a pure function of the arguments.
@@ -117,21 +125,27 @@ class ClipAugment:
         return Draw(box, flip, jitter, gray, torch.from_numpy(angles), torch.from_numpy(shears), frame_jitter)
 
     def _box(self, draw: np.random.Generator, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """A box of random area and shape; after ten that do not fit, the largest that does."""
+        """A box of random size somewhere in the frame, or in its middle."""
+        height, width = self._box_size(draw, size)
+        top, left = int(draw.integers(0, size[0] - height + 1)), int(draw.integers(0, size[1] - width + 1))
+        if self.position == "center":
+            top, left = (size[0] - height) // 2, (size[1] - width) // 2
+        return top, left, height, width
+
+    def _box_size(self, draw: np.random.Generator, size: tuple[int, int]) -> tuple[int, int]:
+        """Random area and shape; after ten that do not fit, the largest that does."""
+        if self.short_side is not None:
+            zoom = draw.uniform(self.short_side[0], self.short_side[1]) / min(size)
+            height, width = (min(max(1, round(side / zoom)), most) for side, most in zip(self.crop, size, strict=True))
+            return height, width
         target = self.crop[1] / self.crop[0]
-        height = min(size[0], round(size[1] / target))
-        width = min(size[1], round(size[0] * target))
         for _ in range(10):
             area = draw.uniform(self.scale[0], self.scale[1]) * size[0] * size[1]
             aspect = target * np.exp(draw.uniform(np.log(self.ratio[0]), np.log(self.ratio[1])))
             fits = round(np.sqrt(area / aspect)), round(np.sqrt(area * aspect))
             if 0 < fits[0] <= size[0] and 0 < fits[1] <= size[1]:
-                height, width = fits
-                break
-        top, left = int(draw.integers(0, size[0] - height + 1)), int(draw.integers(0, size[1] - width + 1))
-        if self.position == "center":
-            top, left = (size[0] - height) // 2, (size[1] - width) // 2
-        return top, left, height, width
+                return fits
+        return min(size[0], round(size[1] / target)), min(size[1], round(size[0] * target))
 
     def prepare(self, sample: Sample) -> Sample:
         """The clip cropped, with the objects to train on; its ``meta.seed`` becomes that of the accepted draw."""
@@ -177,7 +191,7 @@ class ClipAugment:
         )
 
     def _frames(self, frames: UInt8[Tensor, "T 3 Y X"], draw: Draw) -> Float[Tensor, "T 3 H W"]:
-        pictures = interpolate(frames.float() / 255, self.crop, mode="bicubic", antialias=True).clamp(0, 1)
+        pictures = interpolate(frames.float() / 255, self.crop, mode="bicubic", antialias=self.antialias).clamp(0, 1)
         if draw.flip:
             pictures = pictures.flip(-1)
         pictures = recolored(pictures, draw.jitter, self.jitter)

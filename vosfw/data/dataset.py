@@ -11,10 +11,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vosfw.data.video import Video, present_ids, slot_labels
-from vosfw.types import ClipMeta
+from vosfw.types import VOID, ClipMeta
 
 TRIES = 5
 """Draws until a clip's first frame shows an object (STCN: 5); after that the clip is all background."""
+
+
+class Attempt(NamedTuple):
+    """A draw of a clip of which only the masks can tell whether it fits."""
+
+    references: tuple[int, ...]
+    """Frames of the video, the first of which that shows enough becomes the clip's first frame; else the last."""
+    others: tuple[int, ...]
+    """The frames that follow it; their objects should all be in the reference."""
 
 
 class ClipRequest(NamedTuple):
@@ -26,6 +35,12 @@ class ClipRequest(NamedTuple):
     """Indices of the frames in the video."""
     seed: int
     """Of all random choices made for this clip."""
+    given: int = 1
+    """Frames, from the first on, whose masks are handed to the network."""
+    attempts: tuple[Attempt, ...] = ()
+    """Draws, the first of which that fits is read in place of ``frames``; the last one if none does."""
+    foreground: int = 0
+    """Pixels of objects that a reference in ``attempts`` should have more than, at the video's own size."""
 
 
 class Sample(NamedTuple):
@@ -73,6 +88,9 @@ class VideoDataset(Dataset[Sample], ABC):
         """
         video = self.video(request.video)
         frames, ids = request.frames, list[int]()
+        known: dict[int, Integer[Tensor, "Y X"]] = {}
+        if request.attempts:
+            frames = _first_that_fits(request, video, known)
         draw = np.random.default_rng(request.seed)
         annotated = np.asarray(self.annotated[request.video])
         for attempt in range(TRIES):
@@ -80,12 +98,30 @@ class VideoDataset(Dataset[Sample], ABC):
                 frames = _moved(frames, annotated, draw)
             if ids := present_ids(video.id_map(frames[0])):
                 break
-        pairs = [video.read(i) for i in frames]
+        pairs = [(video.frame(i), known[i]) if i in known else video.read(i) for i in frames]
         labels = torch.stack([slot_labels(pair[1], ids) for pair in pairs])
         given = torch.zeros(len(frames), len(ids), dtype=torch.bool)
-        given[0] = True
+        given[: request.given] = True
         meta = ClipMeta(video.name, tuple(video.frames[i] for i in frames), tuple(ids), video.size, request.seed)
         return Sample(torch.stack([pair[0] for pair in pairs]), labels, given, meta)
+
+
+def _first_that_fits(request: ClipRequest, video: Video, known: dict[int, Integer[Tensor, "Y X"]]) -> tuple[int, ...]:
+    """Frames of the first attempt that fits, or of the last one; ``known`` collects the masks that were read."""
+
+    def ids(frame: int) -> Integer[Tensor, "Y X"]:
+        if frame not in known:
+            known[frame] = video.id_map(frame)
+        return known[frame]
+
+    frames = request.frames
+    for references, others in request.attempts:
+        enough = (r for r in references if ((ids(r) > 0) & (ids(r) != VOID)).sum() > request.foreground)
+        first = next(enough, references[-1])
+        frames, shown = (first, *others), set(present_ids(ids(first)))
+        if all(shown.issuperset(present_ids(ids(frame))) for frame in others):
+            break
+    return frames
 
 
 def _moved(frames: tuple[int, ...], annotated: Integer[np.ndarray, " n"], draw: np.random.Generator) -> tuple[int, ...]:

@@ -8,10 +8,10 @@ import numpy as np
 from torch import distributed
 from torch.utils.data import Sampler
 
-from vosfw.data.dataset import ClipRequest, VideoDataset
+from vosfw.data.dataset import TRIES, Attempt, ClipRequest, VideoDataset
 from vosfw.errors import ConfigError, DatasetError
 
-__all__ = ["ClipRequest", "ClipSampler", "PerClipSampler", "PerFrameSampler", "process"]
+__all__ = ["ClipRequest", "ClipSampler", "PerClipSampler", "PerFrameSampler", "TripleSampler", "process"]
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +91,14 @@ class ClipSampler(Sampler[ClipRequest], ABC):
         """The clip at ``position`` of the epoch, counted over all processes."""
         draw = np.random.default_rng((self.seed, self.epoch, position))
         frames = self._annotated[video]
-        skip = self.max_skip if self.curriculum is None else self.curriculum(self.epoch, position)
-        places = self.places(draw, len(frames), int(np.diff(frames).min()), skip)
+        places = self.places(draw, len(frames), int(np.diff(frames).min()), self.skip(position))
         if draw.uniform() < self.reverse:
             places = places[::-1]
         return ClipRequest(video, tuple(frames[places].tolist()), int(draw.integers(2**62)))
+
+    def skip(self, position: int) -> int:
+        """The largest step at ``position`` of the epoch."""
+        return self.max_skip if self.curriculum is None else self.curriculum(self.epoch, position)
 
     @abstractmethod
     def places(self, draw: np.random.Generator, count: int, stride: int, max_skip: int) -> list[int]:
@@ -190,3 +193,58 @@ class PerClipSampler(ClipSampler):
             steps = 1 + (steps - 1) * room // excess
         places = int(draw.integers(0, count - steps.sum())) + np.concatenate([[0], np.cumsum(steps)])
         return [int(place) for place in places]
+
+
+class TripleSampler(ClipSampler):
+    """CFBI's triple (Yang, Wei, Yang, ECCV 2020, section 4; as released with RPCM, Xu et al., AAAI 2022).
+
+    Frame 0 is a reference from anywhere in the video, frame 1 the previous frame, both with their masks given; the
+    frames to predict follow it in steps of 1 to ``max_skip``, reflected at the ends. A request holds ``TRIES`` draws
+    with ``TRIES`` references each: which one fits is seen where the masks are read (``vosfw.data.dataset.Attempt``).
+
+    Args:
+        dataset: What to sample.
+        current: Frames to predict (L).
+        max_skip: Largest step, here in annotated frames, whatever lies between them.
+        foreground: Pixels of objects that a reference should have more than, at the video's own size.
+        repeat: See ``ClipSampler``.
+        reverse: Probability that the previous and current frames run backwards.
+        seed: See ``ClipSampler``.
+    """
+
+    least_frames = 2
+
+    def __init__(
+        self,
+        dataset: VideoDataset,
+        current: int = 3,
+        max_skip: int = 3,
+        foreground: int = 200,
+        repeat: int = 1,
+        reverse: float | int = 0.5,
+        seed: int = 0,
+    ) -> None:
+        if current < 1 or foreground < 0:
+            raise ConfigError(f"Wanted current >= 1, foreground >= 0; got {current} and {foreground}.")
+        super().__init__(dataset, max_skip, repeat, reverse, seed)
+        self.current, self.foreground = current, foreground
+
+    def request(self, video: int, position: int) -> ClipRequest:
+        """The draws from which the clip at ``position`` of the epoch is chosen."""
+        draw = np.random.default_rng((self.seed, self.epoch, position))
+        frames = self._annotated[video][:: -1 if draw.uniform() < self.reverse else 1]
+        draws = [self.places(draw, len(frames), 1, self.skip(position)) for _ in range(TRIES)]
+        references = draw.integers(len(frames), size=(TRIES, TRIES))
+        attempts = tuple(
+            Attempt(tuple(frames[first].tolist()), tuple(frames[places].tolist()))
+            for first, places in zip(references, draws, strict=True)
+        )
+        start = (attempts[0].references[0], *attempts[0].others)
+        return ClipRequest(video, start, int(draw.integers(2**62)), 2, attempts, self.foreground)
+
+    def places(self, draw: np.random.Generator, count: int, stride: int, max_skip: int) -> list[int]:
+        """The previous and the current frames."""
+        steps = draw.integers(1, max_skip + 1, size=self.current)
+        first = int(draw.integers(max(1, count - steps.sum())))
+        far = (first + np.concatenate([[0], np.cumsum(steps)])) % (2 * count - 2)
+        return [int(place) for place in np.minimum(far, 2 * count - 2 - far)]

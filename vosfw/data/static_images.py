@@ -121,7 +121,7 @@ class StaticImageDataset(VideoDataset):
         if len(ids) > self.max_objects:
             ids = sorted(draw.choice(ids, self.max_objects, replace=False).tolist())
         given = torch.zeros(count, len(ids), dtype=torch.bool)
-        given[0] = True
+        given[: request.given] = True
         names = tuple(f"{i:05d}" for i in range(count))
         size = (frames.shape[-2], frames.shape[-1])
         meta = ClipMeta(still.name, names, tuple(ids), size, request.seed)

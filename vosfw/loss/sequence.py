@@ -22,16 +22,26 @@ class Rollout(Protocol):
 
 
 class SequenceLoss(nn.Module):
-    """Sum over the predicted frames of a frame's loss, which is a mean over the batch (as STCN).
+    """Sum (as STCN) or mean (CFBI, RPCM) over the predicted frames of a frame's loss, itself a mean over the batch.
+
+    CFBI's released trainer back-propagates ``loss / L`` frame by frame. With hard masks fed back and memories detached
+    no gradient crosses frames, so that one backward pass through the mean has the same gradients.
 
     Args:
         frame_loss: Called with ``logits [B, K+1, Y, X]``, ``labels [B, Y, X]``, ``valid [B, K]`` and ``progress``;
             returns a scalar.
+        reduction: ``sum`` or ``mean`` over the predicted frames.
+
+    Raises:
+        ConfigError: If the reduction is unknown.
     """
 
-    def __init__(self, frame_loss: nn.Module) -> None:
+    def __init__(self, frame_loss: nn.Module, reduction: str = "sum") -> None:
         super().__init__()
+        if reduction not in ("sum", "mean"):
+            raise ConfigError(f"loss.reduction is {reduction!r}; wanted sum or mean")
         self.frame_loss = frame_loss
+        self.reduction = reduction
 
     def forward(self, rollout: Rollout, clip: Clip, progress: float) -> dict[str, Tensor]:
         """The terms of the loss; what is minimised is ``loss``.
@@ -53,4 +63,5 @@ class SequenceLoss(nn.Module):
             self.frame_loss(step.logits.float(), clip.labels[:, step.frame], clip.valid, progress)
             for step in rollout.steps
         ]
-        return {"loss": torch.stack(frames).sum()}
+        losses = torch.stack(frames)
+        return {"loss": losses.mean() if self.reduction == "mean" else losses.sum()}

@@ -237,6 +237,8 @@ def test_center_takes_the_largest_box() -> None:
         {"scale": (0.0, 1.0)},
         {"scale": (0.5, 1.5)},
         {"ratio": (2.0, 1.0)},
+        {"short_side": (624, 480)},
+        {"short_side": (480,)},
         {"flip": 1.5},
         {"gray": -0.1},
         {"crop": (0, 32)},
@@ -257,3 +259,51 @@ def test_synthetic_clips_of_another_shape() -> None:
     clip = augment(collate([augment.prepare(dataset[ClipRequest(i, (0, 2, 4), i)]) for i in range(4)]))
     assert clip.frames.shape == (4, 3, 3, 32, 32)
     assert clip.valid.any(1).all()
+
+
+def test_boxes_of_a_frame_brought_to_a_shorter_side() -> None:
+    """CFBI: crops of 465 out of 480 to 624 pixels."""
+    augment = ClipAugment(crop=(465, 465), short_side=(480, 624))
+    boxes = torch.tensor([augment.draw(seed, (720, 1280), 1).box for seed in range(2000)])
+    top, left, height, width = boxes.T
+    assert torch.equal(height, width)
+    zoom = 465 / height * 720 / 480
+    assert zoom.min() < 1.01
+    assert zoom.max() > 1.29
+    assert zoom.min() > 0.998
+    assert zoom.max() < 1.302
+    # A uniform zoom, not a uniform share of the frame.
+    assert abs(zoom.mean() - 1.15) < 0.008
+    assert (top + height <= 720).all()
+    assert (left + width <= 1280).all()
+    assert left.min() < 30
+    assert left.max() > 650
+    standing = torch.tensor([augment.draw(seed, (1280, 720), 1).box for seed in range(50)])
+    assert (standing[:, 2:] == boxes[:50, 2:]).all()
+
+
+def test_a_side_smaller_than_the_crop_is_stretched() -> None:
+    augment = ClipAugment(crop=(64, 48), **STILL, short_side=(48, 48), max_objects=None)
+    assert augment.draw(3, (48, 64), 1).box[2:] == (48, 48)
+    clip = augmented(augment, 3)
+    assert clip.frames.shape == (1, 3, 3, 64, 48)
+
+
+def test_frames_may_be_shrunk_without_a_filter() -> None:
+    options = {"crop": (24, 32), "max_objects": None, **STILL}
+    smooth, sharp = augmented(ClipAugment(**options), 0), augmented(ClipAugment(**options, antialias=False), 0)
+    assert torch.equal(smooth.labels, sharp.labels)
+    plain = torch.nn.functional.interpolate(squares().frames / 255, (24, 32), mode="bicubic").clamp(0, 1)
+    assert torch.allclose(sharp.frames[0], plain)
+    assert not torch.allclose(smooth.frames, sharp.frames, atol=1e-2)
+
+
+def test_several_given_frames_keep_the_same_objects() -> None:
+    sample = squares()
+    sample.given[1] = True
+    augment = ClipAugment(crop=(24, 24), short_side=(28, 36), max_objects=2, min_pixels=20)
+    for seed in range(20):
+        clip = augment(collate([augment.prepare(sample._replace(meta=sample.meta._replace(seed=seed)))]))
+        assert torch.equal(clip.given[0, 0], clip.valid[0])
+        assert torch.equal(clip.given[0, 1], clip.valid[0])
+        assert not clip.given[0, 2].any()

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from hydra.utils import instantiate
@@ -10,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 import vosfw.data.augment
 from vosfw.config import config_dir
 from vosfw.data.datamodule import VOSDataModule
-from vosfw.data.sampler import PerClipSampler, PerFrameSampler
+from vosfw.data.sampler import PerClipSampler, PerFrameSampler, TripleSampler
 from vosfw.errors import ConfigError, DatasetError
 
 
@@ -131,3 +132,17 @@ def test_per_clip_is_pcvos() -> None:
     sampler = data.train_sampler
     assert isinstance(sampler, PerClipSampler)
     assert (sampler.clip_length, sampler.clips, sampler.inner_skip) == (3, 2, 5)
+
+
+def test_triple_and_crop_are_cfbi() -> None:
+    choices = ["data/sampler=triple", "data/augment=cfbi"]
+    augment = instantiate(config("davis", choices).augment)
+    assert (augment.crop, augment.short_side, augment.flip) == ((465, 465), (480, 624), 0.5)
+    assert (augment.min_pixels, augment.max_objects, augment.antialias) == (101, 5, False)
+    data = build("synthetic", *choices, "data.sampler.foreground=20", "data.augment.short_side=[96,120]")
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert isinstance(data.train_sampler, TripleSampler)
+    assert data.train_sampler.foreground == 20
+    assert batch.frames.shape == (4, 5, 3, 96, 160)
+    assert torch.equal(batch.given[:, :2], batch.valid[:, None].expand(-1, 2, -1))
+    assert not batch.given[:, 2:].any()

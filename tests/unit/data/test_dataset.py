@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import torch
 
-from vosfw.data.dataset import TRIES, ClipRequest, VideoDataset
+from vosfw.data.dataset import TRIES, Attempt, ClipRequest, VideoDataset
 from vosfw.data.video import Video
 
 SIZE = (4, 6)
@@ -82,3 +82,47 @@ def test_after_five_draws_the_clip_is_background(monkeypatch) -> None:
     assert sample.given.shape == (2, 0)
     assert sample.meta.ids == ()
     assert not sample.labels.any()
+
+
+def chosen(shown: Sequence[int], *attempts: Attempt, foreground: int = 0) -> list[int]:
+    request = ClipRequest(0, (0, 0, 0), 5, 2, attempts, foreground)
+    sample = Flickers(12, shown)[request]
+    assert sample.given[:2].all()
+    assert not sample.given[2:].any()
+    assert sample.frames[:, 0, 0, 0].tolist() == [int(name) for name in sample.meta.frames]
+    return [int(name) for name in sample.meta.frames]
+
+
+def test_the_first_reference_that_shows_enough() -> None:
+    # The two objects of a frame have 6 pixels each; the VOID row does not count.
+    attempt = Attempt((1, 2, 7, 8), (7, 7))
+    assert chosen((7, 8), attempt) == [7, 7, 7]
+    assert chosen((7, 8), attempt, foreground=11) == [7, 7, 7]
+    assert chosen((2, 7), attempt, foreground=11) == [2, 7, 7]
+
+
+def test_the_last_reference_if_none_shows_enough() -> None:
+    assert chosen((7, 8), Attempt((1, 7, 8), (8, 8)), foreground=12) == [8, 8, 8]
+
+
+def test_the_first_draw_whose_reference_shows_every_object() -> None:
+    # Frames show different objects, so that only equal ones go together; frame 0 shows none.
+    attempts = [Attempt((3,), (3, 4)), Attempt((4,), (0, 4)), Attempt((5,), (5, 5))]
+    assert chosen(range(1, 12), *attempts) == [4, 0, 4]
+    assert chosen(range(1, 12), *attempts[::2]) == [5, 5, 5]
+    assert chosen(range(1, 12), attempts[2], attempts[0]) == [5, 5, 5]
+
+
+def test_the_last_draw_if_none_fits() -> None:
+    assert chosen(range(12), Attempt((3,), (3, 4)), Attempt((6,), (7, 8))) == [6, 7, 8]
+    sample = Flickers(12, range(12))[ClipRequest(0, (0, 0), 5, 2, (Attempt((6,), (7,)),))]
+    assert sample.meta.ids == (7, 9)
+    assert sample.labels[:, :, 0].tolist() == [[1, 2, 255, 0], [0, 2, 255, 0]]
+
+
+def test_masks_that_were_looked_at_are_not_read_again(monkeypatch) -> None:
+    looked = []
+    plain = Flicker.id_map
+    monkeypatch.setattr(Flicker, "id_map", lambda self, t: (looked.append(t), plain(self, t))[1])
+    chosen(range(12), Attempt((3,), (3, 4)), Attempt((5,), (5, 5, 5)))
+    assert sorted(looked) == [3, 4, 5, 5]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vosfw.data import sampler as module
-from vosfw.data.dataset import VideoDataset
-from vosfw.data.sampler import PerClipSampler, PerFrameSampler
+from vosfw.data.dataset import TRIES, VideoDataset
+from vosfw.data.sampler import PerClipSampler, PerFrameSampler, TripleSampler
 from vosfw.data.synthetic import SyntheticDataset
 from vosfw.data.video import Video
 from vosfw.errors import ConfigError, DatasetError
@@ -155,6 +155,58 @@ def test_clips_of_pcvos_fit_short_videos(count: int) -> None:
         assert 0 <= min(clip.frames) < max(clip.frames) < count
 
 
+def reflected(place: int, count: int) -> int:
+    """CFBI's rule, step by step."""
+    while not 0 <= place < count:
+        place = -place if place < 0 else 2 * (count - 1) - place
+    return place
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9, 40])
+def test_previous_and_current_frames_of_cfbi(count: int) -> None:
+    sampler = TripleSampler(Index([range(count)]), current=2)
+    starts, steps = set(), set()
+    for seed in range(2000):
+        places = sampler.places(np.random.default_rng(seed), count, 1, 3)
+        draw = np.random.default_rng(seed)
+        gaps = draw.integers(1, 4, size=2)
+        room = count - int(gaps.sum())
+        first = int(draw.integers(room)) if room > 1 else 0
+        assert places == [reflected(int(first + far), count) for far in (0, *np.cumsum(gaps))]
+        starts.add(first)
+        steps.update(gaps.tolist())
+    assert steps == {1, 2, 3}
+    assert starts == set(range(max(1, count - 2)))
+
+
+def test_references_of_cfbi_lie_anywhere() -> None:
+    annotated = list(range(0, 100, 5))
+    sampler = TripleSampler(Index([annotated] * 300), current=3)
+    backwards, references = 0, set()
+    for request in sampler:
+        assert (request.given, request.foreground, len(request.attempts), len(request.frames)) == (2, 200, TRIES, 5)
+        assert request.frames == (request.attempts[0].references[0], *request.attempts[0].others)
+        steps = [np.diff(others) for _, others in request.attempts]
+        assert {abs(int(step)) for row in steps for step in row} <= {5, 10, 15}
+        # All draws of a clip run the same way.
+        assert len({bool(row[0] < 0) for row in steps}) == 1
+        backwards += bool(steps[0][0] < 0)
+        assert all(len(attempt.references) == TRIES for attempt in request.attempts)
+        references.update(frame for attempt in request.attempts for frame in attempt.references)
+    assert 100 < backwards < 200
+    assert references == set(annotated)
+
+
+def test_triples_replay_and_need_two_masks(caplog: pytest.LogCaptureFixture) -> None:
+    index = Index([range(20), range(2), [4]])
+    first, second = TripleSampler(index, seed=3), TripleSampler(index, seed=3)
+    assert list(first) == list(second) == list(first)
+    assert {request.video for request in first} == {0, 1}
+    assert "left out: v2" in caplog.text
+    second.curriculum = lambda epoch, clip: 1
+    assert all(abs(step) == 1 for request in second for step in np.diff(request.attempts[0].others))
+
+
 def test_videos_with_too_few_masks_are_named(caplog: pytest.LogCaptureFixture) -> None:
     index = Index([range(10), [3], range(7), range(6)])
     with caplog.at_level(logging.WARNING):
@@ -176,6 +228,9 @@ def test_videos_with_too_few_masks_are_named(caplog: pytest.LogCaptureFixture) -
         (PerClipSampler, {"clip_length": 0}),
         (PerClipSampler, {"clips": 0}),
         (PerClipSampler, {"inner_skip": 0}),
+        (TripleSampler, {"current": 0}),
+        (TripleSampler, {"foreground": -1}),
+        (TripleSampler, {"max_skip": 0}),
     ],
 )
 def test_illegal_options(kind: type, options: dict[str, float]) -> None:

@@ -106,3 +106,9 @@ def test_splits(images: Path) -> None:
         ("a",),
         ("b",),
     )
+
+
+def test_as_many_frames_are_given_as_asked_for(images: Path) -> None:
+    sample = StaticImageDataset(images)[ClipRequest(0, (0, 1, 2, 3), 4, given=2)]
+    assert sample.given[:2].all()
+    assert not sample.given[2:].any()

@@ -39,12 +39,29 @@ def test_mean_of_the_hardest_pixels(ratio, void):
     torch.testing.assert_close(got, plain(logits, labels, ratio))
 
 
+@pytest.mark.parametrize("ratio", [1.0, 0.5, 0.15])
+def test_unlabelled_pixels_may_count_as_pixels_without_loss(ratio):
+    """CFBI: the mean of the k largest losses, k a share of all pixels."""
+    logits, labels = sample()
+    labels[1, :2, 1:] = VOID
+    labels[0, 1:] = VOID
+    losses = torch.nn.functional.cross_entropy(logits, labels, ignore_index=VOID, reduction="none").flatten(1)
+    expected = losses.topk(int(ratio * 20), dim=1).values.mean(1)
+    torch.testing.assert_close(bootstrapped_cross_entropy(logits, labels, ratio, count_void=True), expected)
+    valid = torch.ones(2, 2, dtype=torch.bool)
+    module = BootstrappedCE(start=0, end=1, ratio=ratio, total=1, count_void=True)
+    torch.testing.assert_close(module(logits, labels, valid, 1.0), expected.mean())
+    assert not torch.allclose(bootstrapped_cross_entropy(logits, labels, ratio), expected)
+
+
 def test_nothing_but_void_has_no_loss():
     logits, labels = sample()
     for ratio in (1.0, 0.15):
         loss = bootstrapped_cross_entropy(logits.requires_grad_(), torch.full_like(labels, VOID), ratio)
         assert loss.tolist() == [0, 0]
         loss.sum().backward()
+        void = torch.full_like(labels, VOID)
+        assert bootstrapped_cross_entropy(logits, void, ratio, count_void=True).tolist() == [0, 0]
         assert logits.grad.abs().sum() == 0
 
 
