@@ -54,7 +54,7 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictCo
 
 
 def with_engine(overrides: Sequence[str], config_name: str) -> list[str]:
-    """The overrides, and with ``model=X`` the engines that X has of its own (``engine/X.yaml``, ``engine/X_train.yaml``).
+    """The overrides, and with ``model=X`` the engines that X has of its own: ``engine/X.yaml`` and ``X_train.yaml``.
 
     An engine that is chosen among the overrides stays.
     """

@@ -233,7 +233,7 @@ def test_sequence_with_given_feedback(name, fixtures, network):
         key = f"{name}/f{t}"
         objects = int(golden[f"{key}/gt_ids"])
         labels = [golden[f"{key}/ref_mask{i}"] for i in range(9) if f"{key}/ref_mask{i}" in golden.files]
-        frames = [0, *(s for s in range(1, t) if s in video.annotations or s % 2 == 0 and fixtures.system == "rpcm")]
+        frames = [0, *(s for s in range(1, t) if s in video.annotations or (s % 2 == 0 and fixtures.system == "rpcm"))]
         for place, label in list(zip(frames, labels, strict=True))[len(entered) :]:
             entered.append(place)
             if state is None:

@@ -35,11 +35,11 @@ def _ensembler() -> tuple[Rule, ...]:
         rules.append(Rule(rf"{HEAD}IA{number}\.IA\.(\w+)", rf"ensembler.gates.{place}.linear.\1"))
         rules.extend(bottleneck(rf"{HEAD}layer{number}", f"ensembler.blocks.{place}"))
     rules.append(Rule(rf"{HEAD}IA9\.IA\.(\w+)", r"ensembler.aspp_gate.linear.\1"))
-    for number in range(1, 5):
-        theirs, place = rf"{HEAD}ASPP\.aspp{number}", number - 1
-        rules.append(Rule(rf"{theirs}\.GCT\.(\w+)", rf"ensembler.aspp.gcts.{place}.\1"))
-        rules.append(Rule(rf"{theirs}\.atrous_conv\.weight", f"ensembler.aspp.convs.{place}.weight"))
-        rules.append(Rule(rf"{theirs}\.bn\.(\w+)", rf"ensembler.aspp.norms.{place}.\1"))
+    for branch in range(4):
+        theirs = rf"{HEAD}ASPP\.aspp{branch + 1}"
+        rules.append(Rule(rf"{theirs}\.GCT\.(\w+)", rf"ensembler.aspp.gcts.{branch}.\1"))
+        rules.append(Rule(rf"{theirs}\.atrous_conv\.weight", f"ensembler.aspp.convs.{branch}.weight"))
+        rules.append(Rule(rf"{theirs}\.bn\.(\w+)", rf"ensembler.aspp.norms.{branch}.\1"))
     return (
         *rules,
         Rule(rf"{HEAD}ASPP\.global_avg_pool\.1\.weight", "ensembler.aspp.pool.weight"),

@@ -77,7 +77,7 @@ def global_distance(
         block = BLOCK.get(query.device.type, 1024)
         parts = [_nearest(part, references, objects, block) for part in columns.split(block, 2)]
         distance = torch.cat(parts, 2) + flat.square().sum(1, keepdim=True)
-    return distance.clamp(max=FAR).unflatten(2, query.shape[-2:])
+    return distance.clamp(max=FAR).reshape(*distance.shape[:2], *query.shape[-2:])
 
 
 def _nearest(

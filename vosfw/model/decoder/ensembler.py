@@ -78,7 +78,7 @@ class EnsemblerDecoder(ObjectDecoder):
         y = y * self.gate1(y.unflatten(0, shape), head, valid).flatten(0, 1)[:, :, None, None]
         y = relu(self.norm1(self.conv1(y)))
         y = y * self.gate2(y.unflatten(0, shape), head, valid).flatten(0, 1)[:, :, None, None]
-        return relu(self.norm2(self.conv2(y))).unflatten(0, shape)
+        return relu(self.norm2(self.conv2(y))).reshape(*shape, -1, *size)
 
     def classify(
         self, y: Float[Tensor, "B O E h w"], head: Float[Tensor, "B O D"], valid: Bool[Tensor, "B O"]

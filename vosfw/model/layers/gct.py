@@ -29,7 +29,8 @@ class GCT(nn.Module):
         """Gains from the sum of squares of each channel, which may be had without the map itself."""
         scaled = (energy + EPSILON).sqrt() * self.alpha.flatten()
         norm = self.gamma.flatten() * (scaled.square().mean(1, keepdim=True) + EPSILON).rsqrt()
-        return 1 + torch.tanh(scaled * norm + self.beta.flatten())
+        gains: Tensor = 1 + torch.tanh(scaled * norm + self.beta.flatten())
+        return gains
 
     def forward(self, x: Float[Tensor, "n C h w"]) -> Float[Tensor, "n C h w"]:
         """The map times its gains."""
@@ -38,7 +39,8 @@ class GCT(nn.Module):
 
 def channel_energy(x: Float[Tensor, "n C h w"]) -> Float[Tensor, "n C"]:
     """Sum of squares of each channel."""
-    return torch.linalg.vector_norm(x.flatten(2), dim=2).square()
+    norm: Tensor = torch.linalg.vector_norm(x.flatten(2), dim=2)
+    return norm.square()
 
 
 class GatedBottleneck(nn.Module):
@@ -97,7 +99,7 @@ def scaled_pointwise(
 ) -> Float[Tensor, "n E h w"]:
     """A 1x1 convolution of ``x`` times ``gains``; the gains scale the weights, so no map is copied."""
     scaled = weight.flatten(1) * gains[:, None]
-    return (scaled.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[-2:])
+    return (scaled.to(x.dtype) @ x.flatten(2)).reshape(*scaled.shape[:2], *x.shape[-2:])
 
 
 def relu(x: Tensor) -> Tensor:

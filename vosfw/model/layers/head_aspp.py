@@ -41,9 +41,11 @@ class HeadASPP(nn.Module):
         energy = gains.square() * channel_energy(x)
         branches = []
         for gct, conv, norm in zip(self.gcts, self.convs, self.norms, strict=True):
+            assert isinstance(gct, GCT)
             inner = gains * gct.gains(energy)
-            if conv.kernel_size == (1, 1):
-                y = scaled_pointwise(x, conv.weight, inner)
+            weight = conv.get_parameter("weight")
+            if weight.shape[-1] == 1:
+                y = scaled_pointwise(x, weight, inner)
             else:
                 y = conv(x * inner[:, :, None, None])
             branches.append(relu(norm(y)))

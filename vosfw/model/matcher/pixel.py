@@ -82,7 +82,8 @@ class PixelMatcher(Matcher[SortedCells]):
         near = self._value(window_distance(query, embedding, masks, self.windows))
         if not self.halve:
             return near
-        return F.interpolate(near.flatten(0, 1), size, mode="bilinear", align_corners=True).unflatten(0, near.shape[:2])
+        wide = F.interpolate(near.flatten(0, 1), size, mode="bilinear", align_corners=True)
+        return wide.reshape(*near.shape[:3], *size)
 
     def _value(self, distance: Float[Tensor, "B O M h w"]) -> Float[Tensor, "B O M h w"]:
         bias = torch.cat([self.bg_bias, self.fg_bias.expand(distance.shape[1] - 1)])
