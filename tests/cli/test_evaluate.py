@@ -248,7 +248,8 @@ def small(name):
 
 @pytest.mark.parametrize("name", sorted({*choices("experiment")} - {*TRAINED}))
 def test_experiments_run(name, tmp_path):
-    options = ["data=synthetic", *EVALUATE, "data.test.videos=1", f"experiment={name}", f"run_dir={tmp_path}"]
+    options = ["data=synthetic", "data.split=test", *EVALUATE, "data.test.videos=1", f"experiment={name}"]
+    options.append(f"run_dir={tmp_path}")
     assert main([*options, *small(name), "engine.short_side=null"]) == 0
     assert results(tmp_path)["j_and_f"] >= 0
 
@@ -261,6 +262,7 @@ def test_experiments_train(name, tmp_path):
     options += ["trainer.max_steps=2", "trainer.devices=1", "trainer.precision=32-true", "trainer.val_check_interval=2"]
     options += {
         "embedded": ["data.train.photographs=null"],
+        "rpcm_davis": [*SMALL_MATCHING, "data.train.repeats=1", "~data.train.ratios", "~data.train.repeats"],
         "stcn_stage0": [*SMALL, "model.encoder.pretrained=false", "model.value_encoder.trunk.pretrained=false"],
     }.get(name, small(name))
     assert train(options) == 0

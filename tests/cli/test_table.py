@@ -68,8 +68,8 @@ def test_a_sweep_of_evaluations_leaves_a_table(tmp_path):
 
 
 def test_validation_is_tabulated_where_nothing_was_tested(tmp_path):
-    options = [*TRAIN, "trainer.max_steps=1", "trainer.val_check_interval=1", "-m", f"hydra.sweep.dir={tmp_path}"]
-    assert train([*options, "seed=3,4"]) == 0
+    options = [*TRAIN, "trainer.max_steps=1", "trainer.val_check_interval=1", f"hydra.sweep.dir={tmp_path}"]
+    assert train([*options, "seed=3,4", "-m"]) == 0
     assert [set(row) for row in rows(tmp_path)] == [{"model", "n", "best validation J&F", "std"}]
     assert rows(tmp_path)[0]["n"] == "2"
 
