@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vosfw.composition import differences
 from vosfw.config import choices, compose, config_dir, instantiate_engine, instantiate_model, to_container
 from vosfw.errors import CheckpointError, ConfigError
 from vosfw.interfaces import Segmenter
@@ -24,6 +25,11 @@ EMBEDDED = Path(__file__).parent / "weights" / "embedded.safetensors"
 """The network that comes with vosfw (docs/models/embedded.md)."""
 PREFIX = "segmenter."
 """Of the network's weights in a Lightning checkpoint."""
+ENCODER = "encoder."
+"""Of the encoder's weights in a network."""
+COUNTER = ".num_batches_tracked"
+FREE = {"name", "pretrained", "norm", "frozen_bn", "dropout"}
+"""Options that encoders with the same weights may differ in."""
 
 
 class Checkpoint(NamedTuple):
@@ -158,6 +164,7 @@ def build(checkpoint: Checkpoint, device: str | torch.device = "cpu", *, trust_t
     Raises:
         CheckpointError: If the weights do not fit, or a target of the configuration is refused.
     """
+    _refuse_part(checkpoint)
     model = instantiate_model(checkpoint.model, trust_targets=trust_targets)
     load_weights(model, checkpoint)
     if checkpoint.engine is not None:
@@ -172,22 +179,68 @@ def load_weights(model: Segmenter[Any], checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: Naming the first tensors that are missing, left over, or of another shape.
     """
-    own = model.state_dict()
-    missing = [key for key in own if key not in checkpoint.weights]
-    extra = [key for key in checkpoint.weights if key not in own]
-    shapes = [
-        f"{key} {tuple(value.shape)} for {tuple(own[key].shape)}"
-        for key, value in checkpoint.weights.items()
-        if key in own and own[key].shape != value.shape
-    ]
-    if missing or extra or shapes:
-        parts = [("missing", missing), ("left over", extra), ("of another shape", shapes)]
-        said = "; ".join(f"{len(keys)} {what}: {', '.join(keys[:3])}" for what, keys in parts if keys)
+    _refuse_part(checkpoint)
+    said = _misfits(model.state_dict(), checkpoint.weights)
+    if said:
         raise CheckpointError(
             f"the checkpoint's weights ({checkpoint.name or 'unnamed'}) do not fit this composition ({said}). "
             "Load it with the composition it was trained with, or leave model= out."
         )
     model.load_state_dict(checkpoint.weights)
+
+
+def load_encoder(model: Segmenter[Any], checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
+    """Fill a network's encoder, and nothing else, with that of a converted encoder or of another whole network.
+
+    Counters of batch norms may be missing or left over, so frozen norms can start ones that learn, and be started.
+
+    Args:
+        model: A network with a part called ``encoder``.
+        checkpoint: Where the weights come from.
+        config: The network's configuration.
+
+    Raises:
+        CheckpointError: If there is no such part, a tensor does not fit, or the encoders are to compute other things.
+    """
+    own, given = (
+        {key: value for key, value in weights.items() if key.startswith(ENCODER)}
+        for weights in (model.state_dict(), checkpoint.weights)
+    )
+    for keys, what in ((own, "this network"), (given, f"the checkpoint ({checkpoint.name or 'unnamed'})")):
+        if not keys:
+            raise CheckpointError(f"encoder_weights: {what} has no part called encoder; leave encoder_weights out")
+    said = _misfits(*({k: v for k, v in part.items() if not k.endswith(COUNTER)} for part in (own, given)))
+    theirs, ours = (
+        {key: value for key, value in part.items() if key not in FREE}
+        for part in (checkpoint.model.get("encoder", {}), config.get("encoder", {}))
+    )
+    said = said or "; ".join(differences(theirs, ours, "model.encoder"))
+    if said:
+        raise CheckpointError(
+            f"encoder_weights: the checkpoint's encoder ({checkpoint.name or 'unnamed'}) does not fit this network's "
+            f"({said}). Choose the same model/encoder with the same options, or leave encoder_weights out."
+        )
+    model.load_state_dict({key: value for key, value in given.items() if key in own}, strict=False)
+
+
+def _refuse_part(checkpoint: Checkpoint) -> None:
+    if "_target_" not in checkpoint.model:
+        raise CheckpointError(
+            f"the file holds an encoder only ({checkpoint.name}), not a whole network; start a training from it with "
+            "train.py encoder_weights=FILE"
+        )
+
+
+def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """Tensors that are missing, left over or of another shape; empty if all fit."""
+    shapes = [
+        f"{key} {tuple(value.shape)} for {tuple(own[key].shape)}"
+        for key, value in given.items()
+        if key in own and own[key].shape != value.shape
+    ]
+    missing, extra = ([key for key in a if key not in b] for a, b in ((own, given), (given, own)))
+    parts = [("missing", missing), ("left over", extra), ("of another shape", shapes)]
+    return "; ".join(f"{len(keys)} {what}: {', '.join(keys[:3])}" for what, keys in parts if keys)
 
 
 def _download(address: str, sha256: str | None) -> Path:

@@ -66,6 +66,22 @@ def test_training_starts_from_given_weights(tmp_path):
     assert all(torch.equal(weights(first)[key], value) for key, value in weights(second).items())
 
 
+def test_training_starts_from_the_encoder_of_another_network(tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = [*TRAIN, "trainer.limit_val_batches=0", "~callbacks.best", "trainer.max_steps=1"]
+    assert main([*options, f"run_dir={first}"]) == 0
+    start = f"encoder_weights={first}/checkpoints/last.ckpt"
+    still = ["optimizer=sgd", "optimizer.lr=0", "seed=5", "model.value_dim=16"]
+    assert main([*options, start, *still, f"run_dir={second}"]) == 0
+    given, result = weights(first), weights(second)
+    encoder = {key for key in given if key.startswith("segmenter.encoder.")}
+    assert encoder and all(torch.equal(given[key], result[key]) for key in encoder)
+    assert not torch.equal(given["segmenter.key_proj.weight"], result["segmenter.key_proj.weight"])
+    capsys.readouterr()
+    assert main([*options, start, f"weights={first}/checkpoints/last.ckpt", f"run_dir={second}"]) in (1, 2)
+    assert "choose one" in capsys.readouterr().err
+
+
 def test_a_moving_average_is_one_override_away(tmp_path):
     options = ["callbacks=[default,ema]", "callbacks.ema.decay=0.5", "trainer.max_steps=2"]
     assert main([*TRAIN, *options, "trainer.val_check_interval=2", f"run_dir={tmp_path}"]) == 0
@@ -99,6 +115,7 @@ def test_every_scheduler_starts(tmp_path, scheduler):
         ("data=folder", "ConfigError", ["data.root"]),
         ("data.batch_size=0", "ConfigError", ["batch_size"]),
         ("weights=nowhere.ckpt", "CheckpointError", ["nowhere.ckpt"]),
+        ("encoder_weights=nowhere.safetensors", "CheckpointError", ["nowhere.safetensors", "Check the path"]),
     ],
 )
 def test_bad_options_get_one_clear_message(tmp_path, capsys, override, kind, parts):

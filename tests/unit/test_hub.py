@@ -121,3 +121,49 @@ def test_every_composition_is_listed_with_its_paper():
     assert cards["stcn"].parameters == sum(p.numel() for p in vosfw.load("stcn", weights=None).parameters())
     assert "NeurIPS 2021" in cards["stcn"].title
     assert cards["copy_first"].parameters == 0
+
+
+def test_the_encoder_alone(demo):
+    config, model = demo
+    own = OmegaConf.to_container(config.model, resolve=True)
+    torch.manual_seed(1)
+    other = instantiate_model(config.model)
+    stored = hub.Checkpoint(model.state_dict(), "demo", own, None)
+    hub.load_encoder(other, stored, own)
+    assert all(torch.equal(other.encoder.state_dict()[k], v) for k, v in model.encoder.state_dict().items())
+    assert not torch.equal(other.key_proj.weight, model.key_proj.weight)
+
+
+def test_encoders_that_do_not_fit(demo):
+    config, model = demo
+    own = OmegaConf.to_container(config.model, resolve=True)
+    state, part = model.state_dict(), {"encoder": own["encoder"]}
+    first = next(key for key in state if key.startswith("encoder."))
+    swapped = {"encoder": {**own["encoder"], "bgr": True}}
+    for weights, stored, match in (
+        ({"x": torch.ones(1)}, part, "the checkpoint .* has no part called encoder"),
+        ({**state, "encoder.more": torch.ones(1)}, part, "1 left over: encoder.more"),
+        ({**state, first: torch.ones(1)}, part, "1 of another shape"),
+        ({key: value for key, value in state.items() if key != first}, part, f"1 missing: {first}"),
+        (state, swapped, "model.encoder.bgr: True, here not set"),
+    ):
+        with pytest.raises(CheckpointError, match=match):
+            hub.load_encoder(model, hub.Checkpoint(weights, "some", stored, None), own)
+    with pytest.raises(CheckpointError, match="this network has no part"):
+        hub.load_encoder(vosfw.load("copy_first", weights=None), hub.Checkpoint(state, "some", own, None), {})
+
+
+def test_counters_of_norms_are_free(demo):
+    """Frozen norms count no batches: they can start norms that learn, and be started by them."""
+    config, model = demo
+    own = OmegaConf.to_container(config.model, resolve=True)
+    counter = "encoder.norm.num_batches_tracked"
+    hub.load_encoder(model, hub.Checkpoint({**model.state_dict(), counter: torch.tensor(1)}, "some", own, None), own)
+
+
+def test_a_file_of_an_encoder_is_no_network(demo):
+    _, model = demo
+    part = hub.Checkpoint({}, "deeplab", {"encoder": {}}, None)
+    for use in (lambda: hub.build(part), lambda: hub.load_weights(model, part)):
+        with pytest.raises(CheckpointError, match="encoder_weights=FILE"):
+            use()

@@ -18,7 +18,7 @@ from vosfw.cli.tracking import code_version, finish, prepare_wandb
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
 from vosfw.errors import CheckpointError, ConfigError
-from vosfw.hub import load_weights, read_checkpoint
+from vosfw.hub import load_encoder, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
 from vosfw.module import VOSModule
 
@@ -40,6 +40,8 @@ def train(config: DictConfig) -> float | None:
         ConfigError: If an option has an illegal value.
         CheckpointError: If there is nothing to resume from, or it belongs to another composition.
     """
+    if config.weights is not None and config.encoder_weights is not None:
+        raise ConfigError("weights and encoder_weights are both given; weights fills the encoder too: choose one")
     quiet()
     set_threads(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -48,6 +50,8 @@ def train(config: DictConfig) -> float | None:
     segmenter: Segmenter[Any] = instantiate(model)
     if config.weights is not None and checkpoint is None:
         load_weights(segmenter, read_checkpoint(Path(config.weights)))
+    if config.encoder_weights is not None and checkpoint is None:
+        load_encoder(segmenter, read_checkpoint(Path(config.encoder_weights)), to_container(config.model))
     module = VOSModule(
         segmenter,
         instantiate(config.engine),

@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
+from torch import Tensor
 
-from vosfw.config import compose, instantiate_model
-from vosfw.convert import stcn
+from vosfw.config import compose, instantiate, instantiate_model
+from vosfw.convert import deeplab, stcn
 from vosfw.convert.table import Conversion, Rule, convert, read_official
 from vosfw.errors import OutputError, VosfwError
 from vosfw.hub import save
 
 SYSTEMS: dict[str, tuple[Rule, ...]] = {"stcn": stcn.RULES}
 """Key table of each composition whose authors publish weights."""
+ENCODERS: dict[str, tuple[str, tuple[Rule, ...]]] = {"deeplab": ("deeplab_r101", deeplab.CHECKPOINT_RULES)}
+"""Choice under ``model/encoder`` and key table of the encoders that networks start from."""
 
 
 def convert_file(system: str, source: Path, target: Path, overrides: Sequence[str] = ()) -> Conversion:
-    """Convert an official checkpoint into a file that ``vosfw.load`` takes.
+    """Convert an official checkpoint into a file that ``vosfw.load`` takes, or train.py as ``encoder_weights``.
 
     Args:
-        system: Name of the composition, a key of ``SYSTEMS``.
+        system: Name of the composition, a key of ``SYSTEMS``, or of an encoder, a key of ``ENCODERS``.
         source: The authors' file.
         target: A ``.safetensors`` file to be written.
         overrides: Options of the composition, such as ``model.memory.max_frames=null``.
@@ -37,8 +40,15 @@ def convert_file(system: str, source: Path, target: Path, overrides: Sequence[st
     if not target.absolute().parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.absolute().parent}; create it first")
     official = read_official(source)
-    config = compose(overrides, config_name=f"model/{system}").model
-    conversion = convert(official, SYSTEMS[system], instantiate_model(config).state_dict())
+    if system in ENCODERS:
+        choice, rules = ENCODERS[system]
+        config = compose(overrides, config_name=f"model/encoder/{choice}").model
+        wanted: dict[str, Tensor] = {f"encoder.{k}": v for k, v in instantiate(config.encoder).state_dict().items()}
+    else:
+        rules = SYSTEMS[system]
+        config = compose(overrides, config_name=f"model/{system}").model
+        wanted = instantiate_model(config).state_dict()
+    conversion = convert(official, rules, wanted)
     try:
         save(target, conversion.weights, system, config)
     except (OSError, SafetensorError) as error:
@@ -49,7 +59,7 @@ def convert_file(system: str, source: Path, target: Path, overrides: Sequence[st
 def main(arguments: Sequence[str] | None = None) -> int:
     """Convert, and say what became of every tensor; the exit code is 0, or 1 for an error with its cure."""
     parser = argparse.ArgumentParser(prog="python -m vosfw.convert", description="Import an official checkpoint.")
-    parser.add_argument("system", choices=sorted(SYSTEMS), help="whose checkpoint it is")
+    parser.add_argument("system", choices=sorted({*SYSTEMS, *ENCODERS}), help="whose checkpoint it is")
     parser.add_argument("source", type=Path, help="the authors' file, such as stcn.pth")
     parser.add_argument("target", type=Path, help="the .safetensors file to write")
     parser.add_argument("overrides", nargs="*", help="options of the composition, such as model.memory.top_k=50")

@@ -1,7 +1,7 @@
 """Image backbones from timm, with errors that say what to do."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import timm
@@ -56,10 +56,43 @@ def freeze_statistics(module: nn.Module) -> None:
             layer.eval()
 
 
+def set_dilations(backbone: nn.Module, rates: Sequence[int]) -> None:
+    """Dilate the spatial convolutions of the stages that timm dilates for an output stride, block by block.
+
+    timm gives the first block of such a stage no dilation and the others the same.
+
+    Args:
+        backbone: A timm network with an ``output_stride``.
+        rates: Of the first, second, ... block of a stage; the last one for further blocks.
+
+    Raises:
+        ConfigError: If the network has no dilated stage.
+    """
+    stages = [
+        stage
+        for stage in backbone.modules()
+        if isinstance(stage, nn.Sequential)
+        and not any(isinstance(block, nn.Sequential) for block in stage)
+        and any(conv.dilation != (1, 1) for conv in _spatial(stage))
+    ]
+    if not stages:
+        raise ConfigError("the encoder's backbone has no stage that can be dilated; try resnet101")
+    for stage in stages:
+        for i, block in enumerate(stage):
+            rate = rates[min(i, len(rates) - 1)]
+            for conv in _spatial(block):
+                conv.dilation = (rate, rate)
+                conv.padding = tuple(rate * (side // 2) for side in conv.kernel_size)
+
+
 def image_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of RGB in 0..1 that a timm network expects."""
     config: Any = backbone.pretrained_cfg
     return tuple(config["mean"]), tuple(config["std"])
+
+
+def _spatial(module: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1]
 
 
 def _open_branches(backbone: nn.Module) -> None:
