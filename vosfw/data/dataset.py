@@ -72,15 +72,17 @@ class VideoDataset(Dataset[Sample], ABC):
         show no object, the clip is moved in time, frame gaps kept, up to ``TRIES - 1`` times.
         """
         video = self.video(request.video)
-        frames, ids = request.frames, list[int]()
+        frames, first = request.frames, video.read(request.frames[0])
+        ids = present_ids(first[1])
         draw = np.random.default_rng(request.seed)
         annotated = np.asarray(self.annotated[request.video])
-        for attempt in range(TRIES):
-            if attempt:
-                frames = _moved(frames, annotated, draw)
-            if ids := present_ids(video.id_map(frames[0])):
+        for _ in range(TRIES - 1):
+            if ids:
                 break
-        pairs = [video.read(i) for i in frames]
+            frames = _moved(frames, annotated, draw)
+            first = video.read(frames[0])
+            ids = present_ids(first[1])
+        pairs = [first, *(video.read(i) for i in frames[1:])]
         labels = torch.stack([slot_labels(pair[1], ids) for pair in pairs])
         given = torch.zeros(len(frames), len(ids), dtype=torch.bool)
         given[0] = True
