@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-CHUNK = {"cpu": 2**26, "cuda": 2**30}
+CHUNK = {"cpu": 2**25, "cuda": 2**30}
 """Bytes of the result that are worked on at once."""
 
 
