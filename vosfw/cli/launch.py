@@ -15,8 +15,11 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vosfw.cli.sweep import FINISHED, finish, finished, tabulate
 from vosfw.config import compose, config_dir, with_engine
 from vosfw.errors import CheckpointError, ConfigError, OutputError, VosfwError
+
+logger = logging.getLogger(__name__)
 
 Task = Callable[[DictConfig], float | None]
 
@@ -50,10 +53,12 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
     @functools.wraps(task)
     def guarded(config: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
 
-        OmegaConf.update(config, "run_dir", HydraConfig.get().runtime.output_dir)
+        own = HydraConfig.get()
+        OmegaConf.update(config, "run_dir", own.runtime.output_dir)
         try:
-            return task(config)
+            return task(config) if own.mode != RunMode.MULTIRUN else part_of_sweep(task, config, own)
         except VosfwError as error:
             if own_error:
                 raise
@@ -65,6 +70,21 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def part_of_sweep(task: Task, config: DictConfig, hydra_config: Any) -> float | None:
+    """One run of a sweep, unless it was done before; then the table of those that are done."""
+    folder = Path(config.run_dir)
+    noted = finished(folder, config)
+    if noted is not None:
+        logger.info("done before, not repeated: %s", folder)
+        value: float | None = noted["value"]
+    else:
+        (folder / FINISHED).unlink(missing_ok=True)
+        value = task(config)
+        finish(folder, config, hydra_config.overrides.task, value)
+    tabulate(Path(hydra_config.sweep.dir))
+    return value
 
 
 @contextmanager

@@ -34,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(config: DictConfig) -> float | None:
-    """Train by a composed configuration whose ``run_dir`` is set; returns the best J&F, for sweeps.
+    """Train by a composed configuration whose ``run_dir`` is set; returns the best J&F of validation, for sweeps.
 
     Raises:
         ConfigError: If an option has an illegal value.
         CheckpointError: If there is nothing to resume from, or it belongs to another composition.
     """
+    from vosfw.cli.tests import check_tests, run_tests  # which needs this module
+
     if config.weights is not None and config.encoder_weights is not None:
         raise ConfigError("weights and encoder_weights are both given; weights fills the encoder too: choose one")
     quiet()
@@ -69,6 +71,8 @@ def train(config: DictConfig) -> float | None:
     datamodule = instantiate(config.data)
     prepare_wandb(config)
     trainer = build_trainer(config, instantiate(config.logger))
+    if config.tests:
+        check_tests(config, trainer.world_size)
     for log in trainer.loggers:
         log.log_hyperparams({**to_container(config), "code": code_version()})
     try:
@@ -77,7 +81,10 @@ def train(config: DictConfig) -> float | None:
         raise ConfigError(f"the trainer refuses its options: {error}") from error
     finally:
         finish(trainer)
-    return summarize(trainer, Path(config.run_dir))
+    score = summarize(trainer, Path(config.run_dir))
+    if config.tests and not trainer.interrupted:
+        run_tests(config, Path(config.run_dir) / "checkpoints" / "last.ckpt")
+    return score
 
 
 def build_trainer(config: DictConfig, run_logger: Any = None, *, progress: bool = True) -> pl.Trainer:

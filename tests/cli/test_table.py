@@ -1,0 +1,85 @@
+"""Sweeps: one table, and nothing is done twice."""
+
+import csv
+import json
+
+import pytest
+from runs import EVALUATE, TRAIN
+
+from vosfw.cli import sweep
+from vosfw.cli.evaluate import main as evaluate
+from vosfw.cli.main import main as vosfw
+from vosfw.cli.train import main as train
+
+SHORT = ["trainer.max_steps=1", "trainer.limit_val_batches=0", "~callbacks.best"]
+
+
+def rows(folder):
+    with (folder / "table.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_sweep_over_seeds_leaves_one_table_and_goes_on_where_it_was_stopped(tmp_path, capsys):
+    options = ["-m", *TRAIN, *SHORT, "data.test.videos=1", f"hydra.sweep.dir={tmp_path}"]
+    options += ["+tests.every={}", "+tests.never.engine.policy.every=null", "optimizer=adam,sgd", "seed=0,1"]
+    assert train(options) == 0
+    found = rows(tmp_path)
+    assert [(row["optimizer"], row["test"], row["n"]) for row in found] == [
+        (optimizer, test, "2") for optimizer in ("adam", "sgd") for test in ("every", "never")
+    ]
+    first = [json.loads((tmp_path / str(i) / "tests/every/results.json").read_text())["j_and_f"] for i in (0, 1)]
+    assert float(found[0]["J&F"]) == pytest.approx(sum(first) / 2)
+    assert float(found[0]["std"]) >= 0
+    assert not (tmp_path / "0/tests/every/masks").exists()
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
+    (tmp_path / "3" / sweep.FINISHED).unlink()
+    assert train(options) == 0
+    again = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert {path.relative_to(tmp_path).parts[0] for path in again} == {"3"}
+    assert rows(tmp_path) == found
+
+    # Other options are another run.
+    assert train([*options, "optimizer.lr=0.5"]) == 0
+    assert all(path.stat().st_mtime_ns != time for path, time in before.items())
+
+    capsys.readouterr()
+    assert vosfw(["table", str(tmp_path), "--by", "optimizer"]) == 0
+    shown = capsys.readouterr().out
+    assert "| optimizer | n | J&F | std |" in shown and "| adam | 4 | 0." in shown
+    assert shown.startswith((tmp_path / "table.md").read_text())
+    assert vosfw(["table", str(tmp_path), "--by", "model"]) == 1
+    assert "choose from optimizer, seed, test" in capsys.readouterr().err.replace("optimizer.lr, ", "")
+
+
+def test_a_sweep_of_evaluations_leaves_a_table(tmp_path):
+    options = [*EVALUATE, "model=copy_first", "data.test.videos=1", "data.train.speed=0.5,2"]
+    options += [f"hydra.sweep.dir={tmp_path}", "-m"]
+    assert evaluate(options) == 0
+    assert [row["data.train.speed"] for row in rows(tmp_path)] == ["0.5", "2"]
+    assert all(0 < float(row["J&F"]) < 1 and row["std"] == "" for row in rows(tmp_path))
+
+
+def test_validation_is_tabulated_where_nothing_was_tested(tmp_path):
+    options = [*TRAIN, "trainer.max_steps=1", "trainer.val_check_interval=1", "-m", f"hydra.sweep.dir={tmp_path}"]
+    assert train([*options, "seed=3,4"]) == 0
+    assert [set(row) for row in rows(tmp_path)] == [{"model", "n", "best validation J&F", "std"}]
+    assert rows(tmp_path)[0]["n"] == "2"
+
+
+def test_a_folder_without_runs_is_refused(tmp_path, capsys):
+    assert vosfw(["table", str(tmp_path)]) == 1
+    assert "No finished run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["+tests.a.trainer.devices=2"], "tests.a changes trainer"),
+        (["+tests.a={}", "callbacks.last=null"], "callbacks.last"),
+    ],
+)
+def test_impossible_tests_are_refused_before_training(tmp_path, capsys, options, message):
+    assert train([*TRAIN, *options, f"run_dir={tmp_path}"]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "checkpoints").exists()

@@ -1,0 +1,155 @@
+"""What a sweep leaves: runs that are done are not repeated, and all of them make one table."""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from vosfw.config import to_container
+from vosfw.data.files import replacing
+from vosfw.errors import ConfigError, DatasetError
+
+FINISHED = "finished.json"
+"""In the folder of every run of a sweep that is done: its overrides, their checksum, and the value it returned."""
+SCORES = ("j_and_f", "j", "f")
+HEADS = {"j_and_f": "J&F", "j": "J", "f": "F", "best": "best validation J&F"}
+TEST = "test"
+"""Column of the names of the tests (``tests`` in ``train.yaml``)."""
+SEED = "seed"
+
+
+class Run(NamedTuple):
+    """One score of a sweep."""
+
+    choices: dict[str, str]
+    """Overrides by key, and the test."""
+    scores: dict[str, float]
+
+
+def finished(folder: Path, config: DictConfig) -> dict[str, Any] | None:
+    """What is noted of a run with this very configuration; None if it has to be done."""
+    path = folder / FINISHED
+    if not path.is_file():
+        return None
+    noted: dict[str, Any] = json.loads(path.read_text())
+    return noted if noted.get("config") == checksum(config) else None
+
+
+def finish(folder: Path, config: DictConfig, overrides: Sequence[str], value: float | None) -> None:
+    """Note that a run is done.
+
+    Raises:
+        OutputError: If that cannot be written.
+    """
+    number = None if value is None or math.isnan(value) else value
+    noted = {"overrides": list(overrides), "value": number, "config": checksum(config)}
+    with replacing(folder / FINISHED) as draft:
+        draft.write_text(json.dumps(noted, indent=2) + "\n")
+
+
+def checksum(config: DictConfig) -> str:
+    """Of all options, wherever the run's folder is."""
+    plain = OmegaConf.create(OmegaConf.to_container(config))
+    assert isinstance(plain, DictConfig)
+    OmegaConf.update(plain, "run_dir", "")
+    OmegaConf.update(plain, "output_dir", "")
+    text = json.dumps(to_container(plain), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tabulate(folder: Path, by: Sequence[str] = ()) -> str:
+    """Write the table of a sweep, ``table.md`` and ``table.csv``; returns the Markdown.
+
+    A row per choice of the keys in ``by``: number of runs, mean and standard deviation (of the sample) of the scores.
+
+    Args:
+        folder: Of the sweep, or one above several.
+        by: Overridden keys; all that differ between runs, but the seed, if left out.
+
+    Raises:
+        DatasetError: If no run in the folder is done.
+        ConfigError: If a key was overridden in no run.
+        OutputError: If the table cannot be written.
+    """
+    runs = [run for path in sorted(folder.rglob(FINISHED), key=_natural) for run in _read(path)]
+    if not runs:
+        raise DatasetError(f"No finished run of a sweep under '{folder}'. Name the folder of a sweep (-m).")
+    keys = list(dict.fromkeys(key for run in runs for key in run.choices))
+    if unknown := [key for key in by if key not in keys]:
+        raise ConfigError(f"--by {', '.join(unknown)}: overridden in no run; choose from {', '.join(keys)}")
+    different = [key for key in keys if len({run.choices.get(key) for run in runs}) > 1]
+    rows = list(by) or [key for key in different if key != SEED] or [key for key in keys if key != SEED][:1]
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run.choices.get(key, "") for key in rows), []).append(run)
+    names = [name for name in HEADS if any(name in run.scores for run in runs)]
+    heads = [*rows, "n", *(head for name in names for head in (HEADS[name], "std"))]
+    cells = [[*row, *_summary(found, names)] for row, found in groups.items()]
+    text = _markdown(heads, cells, len(rows))
+    with replacing(folder / "table.md") as draft:
+        draft.write_text(text, encoding="utf-8")
+    with replacing(folder / "table.csv") as draft:
+        draft.write_text(_csv(heads, cells), encoding="utf-8")
+    return text
+
+
+def _natural(path: Path) -> tuple[tuple[int, str], ...]:
+    """Run 10 comes behind run 9."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in path.parts)
+
+
+def _read(path: Path) -> Iterator[Run]:
+    """The scores of one run: of its tests, of its evaluation, or the best of validation."""
+    noted = json.loads(path.read_text())
+    pairs = (override.lstrip("+").partition("=") for override in noted["overrides"] if not override.startswith("~"))
+    choices = {key: value for key, _, value in pairs}
+    tests = sorted(path.parent.glob("tests/*/results.json"))
+    for result in tests:
+        yield Run({**choices, TEST: result.parent.name}, _scores(json.loads(result.read_text())))
+    result = path.parent / "results.json"
+    if result.is_file() and not tests:
+        yield Run(choices, _scores(json.loads(result.read_text())))
+    elif not tests:
+        yield Run(choices, {} if noted["value"] is None else {"best": noted["value"]})
+
+
+def _scores(results: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(results[name]) for name in SCORES if results.get(name) is not None}
+
+
+def _summary(runs: Sequence[Run], names: Sequence[str]) -> list[float | int | None]:
+    """Number of runs, then mean and deviation of each score."""
+    cells: list[float | int | None] = [len(runs)]
+    for name in names:
+        values = [run.scores[name] for run in runs if name in run.scores]
+        cells.append(statistics.fmean(values) if values else None)
+        cells.append(statistics.stdev(values) if len(values) > 1 else None)
+    return cells
+
+
+def _markdown(heads: Sequence[str], cells: Sequence[Sequence[Any]], labels: int) -> str:
+    shown = [[cell if i < labels else _figure(cell) for i, cell in enumerate(row)] for row in cells]
+    rule = ["---"] * labels + ["---:"] * (len(heads) - labels)
+    lines = [heads, rule, *shown]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _figure(value: float | int | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _csv(heads: Sequence[str], cells: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in cells)
+    return text.getvalue()

@@ -1,0 +1,59 @@
+"""Evaluations at the end of a training."""
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from vosfw.cli.evaluate import evaluate
+from vosfw.config import compose, to_container
+from vosfw.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+GROUPS = ("model", "engine", "data", "metrics")
+"""What a test takes over from the training, and may change."""
+
+
+def run_tests(config: DictConfig, checkpoint: Path) -> dict[str, float | None]:
+    """Evaluate a checkpoint as each of ``config.tests`` says; returns J&F by test.
+
+    The results are in ``tests/<name>`` of the run, as evaluate.py leaves them, but without masks.
+
+    Args:
+        config: Of the training; ``run_dir`` is set.
+        checkpoint: What it wrote.
+    """
+    base = compose((), "evaluate")
+    found = {}
+    for name, changes in config.tests.items():
+        with open_dict(base):
+            for group in GROUPS:
+                plain = OmegaConf.create(to_container(config[group]))
+                base[group] = OmegaConf.merge(plain, (changes or {}).get(group) or {})
+            base.callbacks = {}
+            base.trainer.accelerator = config.trainer.accelerator
+            base.trainer.precision = config.trainer.precision
+            base.trainer.devices = 1
+            base.ckpt_path, base.seed, base.quiet = str(checkpoint), config.seed, True
+            base.run_dir = str(Path(config.run_dir) / "tests" / str(name))
+        found[str(name)] = evaluate(base)
+        logger.info("test %s: J&F %s", name, found[str(name)])
+    return found
+
+
+def check_tests(config: DictConfig, processes: int) -> None:
+    """Refuse tests that cannot be run.
+
+    Raises:
+        ConfigError: Saying why.
+    """
+    if not config.tests:
+        return
+    if processes > 1:
+        raise ConfigError(f"tests run in one process, this training has {processes}: set tests={{}}, use evaluate.py")
+    if config.callbacks.get("last") is None:
+        raise ConfigError("tests need the last checkpoint: keep callbacks.last, or set tests={}")
+    for name, changes in config.tests.items():
+        if unknown := sorted(set(changes or {}) - {*GROUPS}):
+            raise ConfigError(f"tests.{name} changes {', '.join(unknown)}; wanted some of {', '.join(GROUPS)}")
