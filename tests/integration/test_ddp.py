@@ -37,6 +37,7 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
     assert masks[0] == masks[1] and len(masks[0]) == 3 * 6
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_matching_network_on_triples(tmp_path):
     """Frozen norms and group norms know no batch; the latter, over few cells, make roundings grow."""
     run = [
@@ -53,6 +54,7 @@ def test_two_processes_train_a_matching_network_on_triples(tmp_path):
         "scheduler=constant",
         "trainer.limit_val_batches=0",
         "trainer.max_steps=2",
+        "trainer.log_every_n_steps=1",
     ]
     one, two, half = tmp_path / "one", tmp_path / "two", tmp_path / "half"
     assert main([*run, "data.batch_size=4", f"run_dir={one}"]) == 0
