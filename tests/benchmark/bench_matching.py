@@ -74,8 +74,7 @@ class Session:
         handles = [part.register_forward_pre_hook(lambda m, x: self.inputs.update({names[m]: x})) for part in names]
         self.frame()
         [handle.remove() for handle in handles]
-        self.features = network.encode(self.placed())
-        self.logits = network.decoder(*self.inputs["decode"])
+        self.features, self.logits = network.encode(self.placed()), network.decoder(*self.inputs["decode"])
 
     def frame(self):
         self.last = next(self.steps)

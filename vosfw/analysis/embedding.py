@@ -28,6 +28,8 @@ class EmbeddingPCA(NamedTuple):
     """Index in the video."""
     labels: UInt8[Tensor, "Y X"]
     """As published: slot + 1, 0 background."""
+    classes: tuple[int, ...]
+    """Label of each row of the maps: 0 for the background, slot + 1."""
     stages: tuple[str, ...]
     """``input``, then the modulator's blocks in the order of their computation."""
     maps: tuple[Float[Tensor, "O 3 _h _w"], ...]
@@ -39,6 +41,7 @@ class EmbeddingPCA(NamedTuple):
 class _Record(NamedTuple):
     frame: int
     labels: Tensor
+    classes: tuple[int, ...]
     maps: tuple[Tensor, ...]
 
 
@@ -51,6 +54,11 @@ class _Watch:
         self._valid = torch.ones(0, dtype=torch.bool)
         self._handles = [modulator.register_forward_pre_hook(self._enter)]
         self._handles += [block.register_forward_hook(partial(self._leave, name)) for name, block in blocks.items()]
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Labels of the classes in use."""
+        return tuple(self._valid.nonzero().flatten().tolist())
 
     def close(self) -> None:
         """Leave the network as it was."""
@@ -101,14 +109,16 @@ def embedding_pca(
             if step.frame > max(frames, default=-1):
                 break
             if step.predicted and step.frame in frames:
-                records.append(_Record(step.frame, engine.labels(step, geometry)[0], tuple(watch.maps)))
+                labels = engine.labels(step, geometry)[0]
+                records.append(_Record(step.frame, labels, watch.classes, tuple(watch.maps)))
     finally:
         watch.close()
     if not records:
         raise ConfigError(f"embedding_pca: none of the frames {sorted(frames)} is predicted; wanted one or more")
     colours, explained = zip(*(_project([r.maps[s] for r in records]) for s in range(len(watch.names))), strict=True)
+    shares = torch.stack(explained)
     return [
-        EmbeddingPCA(r.frame, r.labels, tuple(watch.names), tuple(maps[i] for maps in colours), torch.stack(explained))
+        EmbeddingPCA(r.frame, r.labels, r.classes, tuple(watch.names), tuple(m[i] for m in colours), shares)
         for i, r in enumerate(records)
     ]
 
@@ -116,7 +126,7 @@ def embedding_pca(
 def draw_embeddings(
     video: VideoSource, results: Sequence[EmbeddingPCA], *, height: int = 160
 ) -> UInt8[Tensor, "3 Y X"]:
-    """A contact sheet: a row per frame and class (background first), masks over the frame, then the stages.
+    """A contact sheet: a row per frame and class (background first), with its mask over the frame, then the stages.
 
     Args:
         video: The frames.
@@ -125,10 +135,10 @@ def draw_embeddings(
     """
     tiles: list[Tensor] = []
     for item in results:
-        picture = overlay(video.frame(item.frame), item.labels.cpu())
-        for row in range(item.maps[0].shape[0]):
-            tiles.append(picture)
-            tiles += [(255 * maps[row]).round().to(torch.uint8) for maps in item.maps]
+        for row, label in enumerate(item.classes):
+            own = torch.where(item.labels == label, label, 0).cpu()
+            tiles.append(overlay(video.frame(item.frame), own))
+            tiles += [(255 * maps[row].cpu()).round().to(torch.uint8) for maps in item.maps]
     return contact_sheet(tiles, 1 + len(results[0].stages) if results else 1, height)
 
 

@@ -22,6 +22,7 @@ def test_a_map_per_stage(name):
     assert [item.frame for item in results] == [1, 4]
     for item, classes in zip(results, (2, 3), strict=True):
         assert item.stages == STAGES[name]
+        assert item.classes == tuple(range(classes))
         assert all(part.shape == (classes, 3, 5, 5) for part in item.maps)
         assert all(part.min() >= 0 and part.max() <= 1 for part in item.maps)
         assert item.explained.shape == (len(item.stages), 3)
