@@ -31,7 +31,7 @@ def choices(group: str) -> list[str]:
 
 
 def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictConfig:
-    """Compose a configuration as ``train.py`` would, in a Hydra context of its own.
+    """Compose a configuration as ``train.py`` would, in a Hydra context of its own; also from within a run of Hydra.
 
     Args:
         overrides: As on the command line, such as ``["model=stcn", "engine.policy.every=3"]``.
@@ -42,15 +42,20 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictCo
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
     overrides = with_engine(overrides, config_name)
+    around = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             config: DictConfig = hydra_compose(config_name, overrides=overrides)
             return config
     except HydraException as error:
         raise ConfigError(explain(str(error), overrides)) from error
+    finally:
+        GlobalHydra.instance().hydra = around
 
 
 def with_engine(overrides: Sequence[str], config_name: str) -> list[str]:

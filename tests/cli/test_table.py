@@ -2,8 +2,10 @@
 
 import csv
 import json
+import math
 
 import pytest
+from omegaconf import OmegaConf
 from runs import EVALUATE, TRAIN
 
 from vosfw.cli import sweep
@@ -39,17 +41,22 @@ def test_a_sweep_over_seeds_leaves_one_table_and_goes_on_where_it_was_stopped(tm
     assert {path.relative_to(tmp_path).parts[0] for path in again} == {"3"}
     assert rows(tmp_path) == found
 
-    # Other options are another run.
-    assert train([*options, "optimizer.lr=0.5"]) == 0
-    assert all(path.stat().st_mtime_ns != time for path, time in before.items())
-
     capsys.readouterr()
     assert vosfw(["table", str(tmp_path), "--by", "optimizer"]) == 0
     shown = capsys.readouterr().out
     assert "| optimizer | n | J&F | std |" in shown and "| adam | 4 | 0." in shown
     assert shown.startswith((tmp_path / "table.md").read_text())
-    assert vosfw(["table", str(tmp_path), "--by", "model"]) == 1
-    assert "choose from optimizer, seed, test" in capsys.readouterr().err.replace("optimizer.lr, ", "")
+    assert vosfw(["table", str(tmp_path), "--by", "loss"]) == 1
+    assert "overridden in no run; choose from model, " in capsys.readouterr().err
+
+
+def test_a_run_with_other_options_is_another_run(tmp_path):
+    config = OmegaConf.create({"run_dir": "a", "output_dir": "b", "optimizer": {"lr": 0.1}, "twice": "${optimizer.lr}"})
+    sweep.finish(tmp_path, config, ["optimizer.lr=0.1"], math.nan)
+    assert sweep.finished(tmp_path, config)["value"] is None
+    assert sweep.finished(tmp_path, OmegaConf.merge(config, {"run_dir": "elsewhere"})) is not None
+    assert sweep.finished(tmp_path, OmegaConf.merge(config, {"optimizer": {"lr": 0.2}})) is None
+    assert sweep.finished(tmp_path / "another", config) is None
 
 
 def test_a_sweep_of_evaluations_leaves_a_table(tmp_path):

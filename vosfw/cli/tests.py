@@ -27,10 +27,12 @@ def run_tests(config: DictConfig, checkpoint: Path) -> dict[str, float | None]:
     base = compose((), "evaluate")
     found = {}
     for name, changes in config.tests.items():
+        if changes is None:
+            continue
         with open_dict(base):
             for group in GROUPS:
                 plain = OmegaConf.create(to_container(config[group]))
-                base[group] = OmegaConf.merge(plain, (changes or {}).get(group) or {})
+                base[group] = OmegaConf.merge(plain, changes.get(group) or {})
             base.callbacks = {}
             base.trainer.accelerator = config.trainer.accelerator
             base.trainer.precision = config.trainer.precision
@@ -48,7 +50,7 @@ def check_tests(config: DictConfig, processes: int) -> None:
     Raises:
         ConfigError: Saying why.
     """
-    if not config.tests:
+    if all(changes is None for changes in config.tests.values()):
         return
     if processes > 1:
         raise ConfigError(f"tests run in one process, this training has {processes}: set tests={{}}, use evaluate.py")
