@@ -20,6 +20,20 @@ DATA = [
     "data.batch_size=2",
 ]
 QUIET = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "~callbacks.progress"]
+SMALL_MATCHING = [
+    "model/encoder=deeplab_r18",
+    "+model.encoder.options.channels=[8,8,16,16]",
+    "model.encoder.width=16",
+    "model.encoder.low_width=8",
+    "model.embedding_dim=16",
+    "model.matcher.windows=[2,4]",
+    "model.ensembler.out_channels=32",
+    "model.ensembler.prehead=16",
+    "model.decoder.width=32",
+    "model.decoder.skip_width=16",
+]
+SMALL_CFBI = ["model=cfbi", "model.ensembler.widths=[32,64,64]", *SMALL_MATCHING]
+SMALL_RPCM = ["model=rpcm", "model.ensembler.widths=[32,64]", *SMALL_MATCHING]
 TRAIN = [*NETWORK, *DATA, "trainer.log_every_n_steps=1", *QUIET, "logger=csv"]
 EVALUATE = [*DATA, *QUIET]
 

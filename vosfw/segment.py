@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vosfw.data.files import cannot_write
+from vosfw.data.index import mask_pictures
 from vosfw.data.io import FRAME_SUFFIXES, VideoFile, read_frame, read_mask, write_mask, write_video
 from vosfw.data.overlay import overlay as draw_overlay
 from vosfw.data.prefetch import prefetch
@@ -220,7 +221,7 @@ def _mask_files(frames: _Frames, source: Path) -> Iterator[tuple[int | str, Path
     if not source.is_dir():
         yield 0, source
         return
-    files = sorted(source.glob("*.png"))
+    files = mask_pictures(source)
     if not files:
         raise DatasetError(f"no masks (.png) in {source}. Name each like its frame, such as {frames.names[0]}.png.")
     yield from ((path.stem, path) for path in files)

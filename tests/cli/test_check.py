@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from layouts import boxes, make_davis, make_folder, make_youtube, picture, save_
 from PIL import Image
 
 from vosfw.cli.main import main
+from vosfw.data.davis import DavisDataset
 from vosfw.data.io import write_mask
 
 SIZE = (24, 32)
@@ -28,6 +31,16 @@ def soft(path, mode="L", color=255):
 
 def noise(path, shape=(*SIZE, 3), dtype=np.uint8, top=256):
     Image.fromarray(np.random.default_rng(0).integers(1, top, shape).astype(dtype)).save(path)
+
+
+def huge(path):
+    """A PNG whose header claims 60,000 pixels a side."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b""))
 
 
 def frames(root):
@@ -49,11 +62,11 @@ DAVIS = {
     "text for a frame": (lambda r: (frames(r) / "dog/00000.jpg").write_text("hello"), r"dog/00000\.jpg.*no picture"),
     "frame size": (
         lambda r: save_frame(frames(r) / "cat/00001.jpg", picture(1, (20, 32))),
-        "20x32, the frames before it 24x32",
+        "20x32, most frames 24x32",
     ),
     "mask size": (
         lambda r: write_mask(masks(r) / "cat/00001.png", boxes((1,), 0, (20, 32))),
-        "20x32, its frame 24x32.*resize",
+        "20x32, its video's frames 24x32.*resize",
     ),
     "empty first mask": (
         lambda r: write_mask(masks(r) / "cat/00000.png", torch.zeros(SIZE, dtype=torch.uint8)),
@@ -111,6 +124,41 @@ DAVIS = {
         lambda r: Image.fromarray(boxes((255,), 1).numpy()).save(masks(r) / "cat/00001.png"),
         "several kinds.*3 palette, 1 binary.*same way",
     ),
+    "first frame size": (
+        lambda r: save_frame(frames(r) / "cat/00000.jpg", picture(0, (20, 32))),
+        r"cat/00000\.jpg: 20x32, most frames 24x32(?s:.)*\n1 error,",
+    ),
+    "huge frame": (
+        lambda r: ((frames(r) / "cat/00002.jpg").unlink(), huge(frames(r) / "cat/00002.png")),
+        r"00002\.png' is no picture.*exceeds limit",
+    ),
+    "16-bit frame": (
+        lambda r: (
+            (frames(r) / "cat/00002.jpg").unlink(),
+            noise(frames(r) / "cat/00002.png", SIZE, np.uint16, 60_000),
+        ),
+        r"00002\.png' is a I;16 picture.*8 bits per channel",
+    ),
+    "copy of a frame": (
+        lambda r: shutil.copy(frames(r) / "cat/00001.jpg", frames(r) / "cat/00001 (1).jpg"),
+        r"00001 \(1\)\.jpg: Its name is no number.*remove it",
+    ),
+    "JPEG named PNG": (
+        lambda r: Image.open(masks(r) / "cat/00001.png").convert("RGB").save(masks(r) / "cat/00001.png", "JPEG"),
+        r"cat/00001\.png' is a JPEG.*PNG",
+    ),
+    "list in UTF-16": (
+        lambda r: (r / "ImageSets/2017/val.txt").write_text("bird\n", encoding="utf-16"),
+        r"val\.txt' is no UTF-8 text.*Save it as UTF-8",
+    ),
+    "no folder of masks": (
+        lambda r: shutil.rmtree(r / "Annotations"),
+        r"Annotations/480p: No such folder\. Put the masks of",
+    ),
+    "folder of masks in capitals": (
+        lambda r: rename(masks(r), "480P"),
+        r"No such folder.*Rename '.*Annotations/480P'",
+    ),
     "too many objects": (
         lambda r: noise(masks(r) / "cat/00000.png", SIZE, np.uint16, 60000),
         "at most 254 fit|soft edges",
@@ -131,6 +179,10 @@ YOUTUBE = {
     ),
 }
 FOLDER = {
+    "list in Latin-1": (
+        lambda r: (r / "train.txt").write_bytes("walk\nb\u00e4r\n".encode("latin-1")),
+        r"train\.txt' is no UTF-8 text",
+    ),
     "damaged video file": (lambda r: (r / "frames/run.mp4").write_bytes(b"no video"), r"run\.mp4"),
     "two videos of a name": (lambda r: (r / "frames/run").mkdir(), "second video of the name.*Keep one"),
     "mask beyond the end": (
@@ -178,6 +230,17 @@ def test_things_to_note_are_no_errors(tmp_path, capsys):
     assert main(["check", str(root), "--quiet"]) == 0
     out = capsys.readouterr().out
     assert "Objects 3 are not in the first mask" in out and ".db" in out and "No lists" in out and "3 notes" in out
+
+
+def test_capitals_and_byte_order_marks_are_no_faults(tmp_path, capsys):
+    root = make_davis(tmp_path / "data")
+    for path in sorted(masks(root).glob("*/*.png")):
+        path.rename(path.with_suffix(".PNG"))
+    (root / "ImageSets/2017/val.txt").write_text("bird\nsingle\n", encoding="utf-8-sig")
+    assert main(["check", str(root), "--quiet"]) == 0
+    assert re.search("cat +4 +4 +2 +24x32", capsys.readouterr().out)
+    dataset = DavisDataset(root, "val")
+    assert dataset.videos == ("bird", "single") and dataset.annotated == [[0, 1, 2, 3], [0]]
 
 
 def test_a_folder_above_or_missing(tmp_path, capsys):

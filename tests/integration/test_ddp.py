@@ -1,6 +1,6 @@
 import pytest
 import torch
-from runs import TRAIN, command, curve, weights
+from runs import DATA, QUIET, SMALL_RPCM, TRAIN, command, curve, weights
 
 from vosfw.cli.train import main
 
@@ -35,3 +35,35 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
     assert float(curve(two, "val/j_and_f")[2]) == pytest.approx(score, abs=0.01)
     masks = [sorted(path.relative_to(run / "masks") for path in run.glob("masks/*/*.png")) for run in (one, two)]
     assert masks[0] == masks[1] and len(masks[0]) == 3 * 6
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_matching_network_on_triples(tmp_path):
+    """Frozen norms and group norms know no batch; the latter, over few cells, make roundings grow."""
+    run = [
+        *SMALL_RPCM,
+        *DATA,
+        *QUIET,
+        "logger=csv",
+        "model.encoder.dropout=0.0",
+        "data/sampler=triple",
+        "data.sampler.current=1",
+        "data.sampler.foreground=8",
+        "optimizer=sgd",
+        "optimizer.lr=0.01",
+        "scheduler=constant",
+        "trainer.limit_val_batches=0",
+        "trainer.max_steps=2",
+        "trainer.log_every_n_steps=1",
+    ]
+    one, two, half = tmp_path / "one", tmp_path / "two", tmp_path / "half"
+    assert main([*run, "data.batch_size=4", f"run_dir={one}"]) == 0
+    done = command("train.py", *run, "data.batch_size=2", f"run_dir={two}", "trainer.devices=2", "trainer.strategy=ddp")
+    assert done.returncode == 0, done.stderr
+    assert main([*run, "data.batch_size=2", f"run_dir={half}"]) == 0
+    wanted, got, other = weights(one), weights(two), weights(half)
+    assert wanted.keys() == got.keys()
+    for key in wanted:
+        torch.testing.assert_close(got[key], wanted[key], rtol=0, atol=2e-4, msg=key)
+    # Neither of the two halves of the batches leads there.
+    assert max(float((value - wanted[key]).abs().max()) for key, value in other.items()) > 1e-3

@@ -13,6 +13,7 @@ from vosfw.config import (
     instantiate,
     instantiate_engine,
     instantiate_model,
+    with_engine,
 )
 from vosfw.engine.engine import Engine
 from vosfw.errors import CheckpointError, ConfigError
@@ -46,6 +47,46 @@ def test_a_choice_that_was_found_is_not_blamed_for_another_mistake():
 def test_an_unknown_key_is_refused():
     with pytest.raises(ConfigError, match="clip_lenght"):
         compose(["engine.clip_lenght=3"])
+
+
+def engines(*overrides):
+    config = compose(overrides)
+    return config.engine, config.train_engine
+
+
+@pytest.mark.parametrize("name", ["cfbi", "rpcm"])
+def test_a_model_brings_the_engines_of_its_name(name):
+    own = engines(f"model={name}")
+    assert own == engines(f"model={name}", f"engine={name}", f"engine@train_engine={name}_train")
+    assert own != engines() and own[0].merge == own[1].merge == "overwrite"
+    assert ("Entropy" in own[0].reliability._target_) == (name == "rpcm")
+    assert compose([f"model={name}"], "evaluate").engine == own[0]
+
+
+def test_engines_that_are_chosen_stay():
+    default, train = engines("model=stcn")
+    assert engines("model=rpcm", "engine=default")[0] == default == engines()[0]
+    assert engines("model=rpcm", "engine@train_engine=train")[1] == train
+    assert engines("model=rpcm", "engine=cfbi") == (engines("model=cfbi")[0], engines("model=rpcm")[1])
+    assert compose(["model=rpcm", "engine=default"], "evaluate").engine == default
+
+
+def test_options_of_the_engine_apply_to_that_of_the_model():
+    engine, _ = engines("engine.policy.every=7", "engine/reliability=none", "model=rpcm")
+    assert engine.policy.every == 7 and engine.policy.anchor == "start" and engine.merge == "overwrite"
+    assert "NoReliability" in engine.reliability._target_
+
+
+def test_the_last_of_two_models_brings_its_engine():
+    assert with_engine(["model=stcn", "model=cfbi"], "evaluate")[2:] == ["engine=cfbi"]
+    assert with_engine(["model=cfbi", "model=stcn"], "evaluate")[2:] == []
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name"), [("cfbi_youtube", "cfbi"), ("rpcm_stage1", "rpcm"), ("rpcm_davis", "rpcm")]
+)
+def test_experiments_have_the_engines_of_their_model(experiment, name):
+    assert engines(f"experiment={experiment}", "data.root=somewhere") == engines(f"model={name}")
 
 
 def test_engine_from_its_config():

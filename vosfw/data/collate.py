@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from torch.nn.functional import pad
 
 from vosfw.data.dataset import Sample
 from vosfw.types import VOID, Clip
@@ -21,18 +20,20 @@ def collate(samples: Sequence[Sample]) -> Clip:
     slots = max(1, *(sample.given.shape[1] for sample in samples))
     height = max(sample.labels.shape[1] for sample in samples)
     width = max(sample.labels.shape[2] for sample in samples)
-    frames, labels, given = [], [], []
-    for sample in samples:
-        right, bottom = width - sample.labels.shape[2], height - sample.labels.shape[1]
-        frames.append(pad(sample.frames, (0, right, 0, bottom)))
-        labels.append(pad(sample.labels, (0, right, 0, bottom), value=VOID))
-        given.append(pad(sample.given, (0, slots - sample.given.shape[1])))
-    batch = torch.stack(given)
+    count = (len(samples), len(samples[0].frames))
+    frames = torch.zeros(*count, 3, height, width, dtype=torch.uint8)
+    labels = torch.full((*count, height, width), VOID, dtype=torch.uint8)
+    given = torch.zeros(*count, slots, dtype=torch.bool)
+    for i, sample in enumerate(samples):
+        bottom, right = sample.labels.shape[1:]
+        frames[i, ..., :bottom, :right] = sample.frames
+        labels[i, :, :bottom, :right] = sample.labels
+        given[i, :, : sample.given.shape[1]] = sample.given
     return Clip(
-        frames=torch.stack(frames),
-        labels=torch.stack(labels),
-        given=batch,
-        valid=batch.any(1),
-        wanted=torch.ones(batch.shape[:2], dtype=torch.bool),
+        frames=frames,
+        labels=labels,
+        given=given,
+        valid=given.any(1),
+        wanted=torch.ones(count, dtype=torch.bool),
         meta=tuple(sample.meta for sample in samples),
     )

@@ -1,7 +1,7 @@
 """What every data set of videos shares: an index, videos as lazy views, and clips on request."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -93,12 +93,14 @@ class VideoDataset(Dataset[Sample], ABC):
             frames = _first_that_fits(request, video, known)
         draw = np.random.default_rng(request.seed)
         annotated = np.asarray(self.annotated[request.video])
-        for attempt in range(TRIES):
-            if attempt:
-                frames = _moved(frames, annotated, draw)
-            if ids := present_ids(video.id_map(frames[0])):
+        first = _read(video, frames[0], known)
+        for _ in range(TRIES - 1):
+            if ids := present_ids(first[1]):
                 break
-        pairs = [(video.frame(i), known[i]) if i in known else video.read(i) for i in frames]
+            frames = _moved(frames, annotated, draw)
+            first = _read(video, frames[0], known)
+        ids = ids or present_ids(first[1])
+        pairs = [first, *(_read(video, i, known) for i in frames[1:])]
         labels = torch.stack([slot_labels(pair[1], ids) for pair in pairs])
         given = torch.zeros(len(frames), len(ids), dtype=torch.bool)
         given[: request.given] = True
@@ -122,6 +124,13 @@ def _first_that_fits(request: ClipRequest, video: Video, known: dict[int, Intege
         if all(shown.issuperset(present_ids(ids(frame))) for frame in others):
             break
     return frames
+
+
+def _read(
+    video: Video, index: int, known: Mapping[int, Integer[Tensor, "Y X"]]
+) -> tuple[UInt8[Tensor, "3 Y X"], Integer[Tensor, "Y X"]]:
+    """A frame and its object ids, whose mask may have been read before."""
+    return (video.frame(index), known[index]) if index in known else video.read(index)
 
 
 def _moved(frames: tuple[int, ...], annotated: Integer[np.ndarray, " n"], draw: np.random.Generator) -> tuple[int, ...]:

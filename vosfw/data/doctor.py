@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from vosfw.data.io import frame_size
+from vosfw.data.io import frame_size, refuse_deep
 from vosfw.data.mask_file import mask_kind, open_picture, read_mask
 from vosfw.data.places import Layout, Problem, Source, find_files, find_sources, guess_layout
 from vosfw.data.video import present_ids
@@ -30,7 +30,7 @@ class VideoReport(NamedTuple):
     masks: int
     objects: int
     size: tuple[int, int] | None
-    """Height and width of the first frame."""
+    """Height and width of most frames."""
     kinds: tuple[str, ...]
     """How its masks hold their ids; see ``mask_kind``."""
 
@@ -105,6 +105,7 @@ def _frame_facts(path: Path) -> tuple[int, int] | str:
             return VideoFile(path).size
         size = frame_size(path)
         with Image.open(path) as image:
+            refuse_deep(image, path)
             # All of the file is read, at the least cost.
             image.draft("RGB", (1, 1))
             image.load()
@@ -139,14 +140,14 @@ def _judge(
     def complain(path: Path, text: str, *, error: bool = True) -> None:
         problems.append(Problem(error, path, text))
 
-    size, count, names = None, len(frames), [path.stem for path in frames]
+    count, names = len(frames), [path.stem for path in frames]
+    common = Counter(found for found in sizes if not isinstance(found, str)).most_common(1)
+    size = common[0][0] if common else None
     for path, found in zip(frames, sizes, strict=True):
         if isinstance(found, str):
             complain(path, found)
-        elif size is None:
-            size = found
-        elif found != size:
-            sizes_told = f"{_size(found)}, the frames before it {_size(size)} (height x width)"
+        elif size is not None and found != size:
+            sizes_told = f"{_size(found)}, most frames {_size(size)} (height x width)"
             complain(path, f"{sizes_told}. Export all at one size.")
     if source.frames.is_file() and size is not None:
         count = len(VideoFile(source.frames))
@@ -161,12 +162,14 @@ def _judge(
             complain(path, fact)
             continue
         if size is not None and fact.size != size:
-            told = f"{_size(fact.size)}, its frame {_size(size)} (height x width)"
+            told = f"{_size(fact.size)}, its video's frames {_size(size)} (height x width)"
             complain(path, f"{told}. Export it at that size, or load it with resize_masks=true.")
         if fact.unlabelled:
             complain(path, "Every pixel is 255, unlabelled. Export the mask again.", error=not known)
         if not known and not fact.ids and layout == "davis" and not fact.unlabelled:
-            complain(path, "No object in the first mask: every pixel is background. Draw at least one.")
+            complain(
+                path, "No object in the first mask: every pixel is background or 255, unlabelled. Draw at least one."
+            )
         for id_ in fact.ids:
             given.setdefault(id_, order.get(path.stem, 0))
         known.append(fact)

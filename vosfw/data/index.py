@@ -55,6 +55,11 @@ def frame_files(folder: Path) -> list[Path]:
     return files
 
 
+def mask_pictures(folder: Path) -> list[Path]:
+    """PNGs in a folder, ``.PNG`` too, in the order of frames; none if there is no folder."""
+    return sorted((path for path in folder.glob("*") if path.suffix.lower() == ".png"), key=_natural)
+
+
 def mask_files(folder: Path, frames: Sequence[str]) -> dict[int, Path]:
     """Masks of one video by the index of the frame that has their name.
 
@@ -67,7 +72,7 @@ def mask_files(folder: Path, frames: Sequence[str]) -> dict[int, Path]:
     """
     places = {stem: i for i, stem in enumerate(frames)}
     masks: dict[int, Path] = {}
-    for path in sorted(folder.glob("*.png"), key=_natural):
+    for path in mask_pictures(folder):
         if path.stem not in places:
             raise DatasetError(
                 f"No frame '{path.stem}' for the mask '{path}'; the video has {len(frames)} frames, "
@@ -80,8 +85,16 @@ def mask_files(folder: Path, frames: Sequence[str]) -> dict[int, Path]:
 
 
 def read_list(path: Path) -> list[str]:
-    """Video names of a list file: a name, or the path of one of its frames, per line."""
-    lines = [line.split()[0] for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
+    """Video names of a list file: a name, or the path of one of its frames, per line.
+
+    Raises:
+        DatasetError: If the file is no UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"The list '{path}' is no UTF-8 text ({error}). Save it as UTF-8.") from error
+    lines = [line.split()[0] for line in text.splitlines() if line.strip() and line[0] != "#"]
     return list(dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines))
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "frame_size",
     "read_frame",
     "read_mask",
+    "refuse_deep",
     "write_mask",
     "write_video",
 ]
@@ -31,10 +32,13 @@ def read_frame(path: Path | str) -> UInt8[Tensor, "3 Y X"]:
     """An RGB picture.
 
     Raises:
-        DatasetError: If the file is missing, truncated or no picture.
+        DatasetError: If the file is missing, truncated, no picture, or has more than 8 bits of grey.
     """
-    pixels = np.array(open_picture(Path(path), "frame").convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    image = open_picture(Path(path), "frame")
+    refuse_deep(image, Path(path))
+    # One copy; ``convert`` makes another even of an RGB picture.
+    pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 
 def frame_size(path: Path | str) -> tuple[int, int]:
@@ -49,5 +53,18 @@ def frame_size(path: Path | str) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise DatasetError(f"'{path}' is no picture ({error}). Copy or export it again.") from error
+
+
+def refuse_deep(image: Image.Image, path: Path) -> None:
+    """Refuse a frame in grey of 16 bits and more, which Pillow would cut off at 255.
+
+    Raises:
+        DatasetError: If it is one.
+    """
+    if image.mode[0] in "IF":
+        raise DatasetError(
+            f"The frame '{path}' is a {image.mode} picture, whose values do not fit 8 bits. Export it with 8 bits per "
+            "channel."
+        )

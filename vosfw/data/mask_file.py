@@ -73,10 +73,12 @@ def read_mask(path: Path | str, size: tuple[int, int] | None = None, *, resize: 
         resize: Resize a mask of another size to ``size``, by nearest neighbour, instead of refusing it.
 
     Raises:
-        DatasetError: If the file is missing, damaged or anti-aliased, or has another size.
+        DatasetError: If the file is missing, damaged, a JPEG or anti-aliased, or has another size.
     """
     path = Path(path)
     image = open_picture(path, "mask")
+    if image.format == "JPEG":
+        raise DatasetError(f"The mask '{path}' is a JPEG: compression spoils its ids. Export the mask as PNG.")
     if size is not None and (image.height, image.width) != tuple(size):
         if not resize:
             raise DatasetError(

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from vosfw.data.index import frame_files, list_files, read_list
+from vosfw.data.index import frame_files, list_files, mask_pictures, read_list
 from vosfw.data.io import FRAME_SUFFIXES
 from vosfw.data.video_file import VIDEO_SUFFIXES
 from vosfw.data.youtube_vos import read_categories
@@ -67,14 +67,30 @@ def _holds_pictures(folder: Path) -> bool:
     return any(path.suffix.lower() in FRAME_SUFFIXES for path in files)
 
 
+def _alike(path: Path, wanted: Path) -> bool:
+    """Whether a folder is the wanted one, or the one above it, but for upper and lower case."""
+    places = (wanted, wanted.parent)
+    return path not in places and str(path).lower() in [str(place).lower() for place in places]
+
+
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
+def _read_list(path: Path, problems: list[Problem]) -> list[str] | None:
+    """Names in a list; None, and a problem, if it cannot be read."""
+    try:
+        return read_list(path)
+    except DatasetError as error:
+        problems.append(Problem(True, path, str(error)))
+        return None
+
+
 def _davis(root: Path, problems: list[Problem]) -> Iterator[Source]:
     folders = _subfolders(root / "ImageSets")
-    lists = {path: read_list(path) for folder in folders for path in list_files(folder).values()}
-    if not lists:
+    files = [path for folder in folders for path in list_files(folder).values()]
+    lists = {path: names for path in files if (names := _read_list(path, problems)) is not None}
+    if not files:
         problems.append(Problem(False, root / "ImageSets", "No lists; data.split=all is all there is. Add val.txt."))
     resolutions = [path.name for path in _subfolders(root / "JPEGImages")]
     if not resolutions:
@@ -82,6 +98,12 @@ def _davis(root: Path, problems: list[Problem]) -> Iterator[Source]:
     for resolution in resolutions:
         pictures, annotations = root / "JPEGImages" / resolution, root / "Annotations" / resolution
         present = {path.name for path in _subfolders(pictures)}
+        if not annotations.is_dir():
+            near = [
+                path for path in (*_subfolders(root), *_subfolders(root / "Annotations")) if _alike(path, annotations)
+            ]
+            hint = f" Rename '{near[0]}'." if near else ""
+            problems.append(Problem(True, annotations, f"No such folder. Put the masks of '{pictures}' there.{hint}"))
         for path, names in lists.items():
             if not names:
                 problems.append(Problem(True, path, "The list is empty. Fill or delete it."))
@@ -132,7 +154,7 @@ def _folder(root: Path, problems: list[Problem]) -> Iterator[Source]:
         else:
             places[name] = path
     for path in list_files(root).values():
-        for name in read_list(path):
+        for name in _read_list(path, problems) or ():
             if name not in places:
                 text = f"It names '{name}', which is not in frames. Add it or strike it out."
                 problems.append(Problem(True, path, text))
@@ -155,7 +177,7 @@ def find_files(source: Source, layout: Layout, problems: list[Problem]) -> tuple
             names = ", ".join(sorted({path.suffix or path.name for path in strange}))
             problems.append(Problem(False, strange[0], f"{len(strange)} files ({names}) are no frames; ignored."))
     _check_numbers(frames, layout, problems)
-    masks = sorted(source.masks.glob("*.png"))
+    masks = mask_pictures(source.masks)
     lossy = sorted(path for path in source.masks.glob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     if lossy:
         problems.append(Problem(True, lossy[0], "A mask as JPEG: compression spoils its ids. Export the masks as PNG."))
@@ -166,9 +188,14 @@ def find_files(source: Source, layout: Layout, problems: list[Problem]) -> tuple
 
 
 def _check_numbers(frames: list[Path], layout: Layout, problems: list[Problem]) -> None:
-    numbers = [int(path.stem) for path in frames if path.stem.isdigit()]
-    if len(numbers) != len(frames):
+    strange = [path for path in frames if not path.stem.isdigit()]
+    if len(strange) == len(frames):
         return
+    for path in strange:
+        text = "Its name is no number, those of other frames are. Rename it, or remove it if it is a copy."
+        problems.append(Problem(layout == "davis", path, text))
+    frames = [path for path in frames if path.stem.isdigit()]
+    numbers = [int(path.stem) for path in frames]
     for (one, first), (two, second) in pairwise(zip(frames, numbers, strict=True)):
         if first == second:
             problems.append(Problem(True, two, f"The same number as '{one.name}'. Keep one."))

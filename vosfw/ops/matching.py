@@ -157,7 +157,8 @@ def window_distance(
     ascending = sorted(set(radii))
     sizes = [(2 * r + 1) ** 2 for r in ascending]
     lengths = [size - before for size, before in zip(sizes, [0, *sizes[:-1]], strict=True)]
-    found, best = dict[int, Tensor](), None
+    found: dict[int, Tensor] = {}
+    best: Tensor | None = None
     parts = zip(distance.split(lengths, 3), own.split(lengths, 4), strict=True)
     for r, (values, belongs) in zip(ascending, parts, strict=True):
         nearest = torch.where(belongs, values[:, None], FAR).amin(-1)

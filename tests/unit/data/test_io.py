@@ -98,6 +98,19 @@ def test_frame_that_is_no_picture(tmp_path: Path) -> None:
             read(tmp_path / "frame.png")
 
 
+def test_grey_frame_of_16_bits(tmp_path: Path) -> None:
+    Image.fromarray(np.full((5, 7), 2570, np.uint16)).save(tmp_path / "frame.png")
+    with pytest.raises(DatasetError, match=r"frame\.png' is a I;16 picture.*8 bits per channel"):
+        read_frame(tmp_path / "frame.png")
+    assert frame_size(tmp_path / "frame.png") == (5, 7)
+
+
+def test_mask_compressed_as_jpeg(tmp_path: Path) -> None:
+    Image.new("L", (7, 5), 3).save(tmp_path / "mask.png", format="JPEG")
+    with pytest.raises(DatasetError, match=r"mask\.png' is a JPEG.*as PNG"):
+        read_mask(tmp_path / "mask.png")
+
+
 def test_mask_of_another_size(tmp_path: Path) -> None:
     write_mask(tmp_path / "mask.png", torch.zeros(4, 6, dtype=torch.uint8))
     with pytest.raises(DatasetError, match=r"mask\.png' is 4x6 .* its frame 8x6.*without interpolation"):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vosfw.interfaces import Gate, ObjectDecoder
-from vosfw.model.layers.gct import GCT, channel_energy, group_norm, relu
+from vosfw.model.layers.gct import GCT, channel_energy, group_norm, relu, scale
+from vosfw.ops.chunks import in_chunks
 
 
 class EnsemblerDecoder(ObjectDecoder):
@@ -72,13 +73,14 @@ class EnsemblerDecoder(ObjectDecoder):
         valid: Bool[Tensor, "B O"],
     ) -> Float[Tensor, "B O E h w"]:
         """The last map of each object."""
-        shape, size = x.shape[:2], skip.shape[-2:]
-        x = F.interpolate(x.flatten(0, 1), size, mode="bicubic", align_corners=True)
-        y = torch.cat([x, self._skip(skip, low_level)], 1)
-        y = y * self.gate1(y.unflatten(0, shape), head, valid).flatten(0, 1)[:, :, None, None]
-        y = relu(self.norm1(self.conv1(y)))
-        y = y * self.gate2(y.unflatten(0, shape), head, valid).flatten(0, 1)[:, :, None, None]
-        return relu(self.norm2(self.conv2(y))).reshape(*shape, -1, *size)
+        shape, size = x.shape[:2], (skip.shape[3], skip.shape[4])
+        fine, width = self._skip(skip, low_level), self.conv1.out_channels
+        y = in_chunks(_joined, self.conv1.in_channels, x.flatten(0, 1), fine, size=size)
+        gains = self.gate1(y.unflatten(0, shape), head, valid).flatten(0, 1)
+        y = in_chunks(lambda y, g: relu(self.norm1(self.conv1(scale(y, g)))), width, y, gains, size=size)
+        gains = self.gate2(y.unflatten(0, shape), head, valid).flatten(0, 1)
+        y = in_chunks(lambda y, g: relu(self.norm2(self.conv2(scale(y, g)))), width, y, gains, size=size)
+        return y.reshape(*shape, -1, *size)
 
     def classify(
         self, y: Float[Tensor, "B O E h w"], head: Float[Tensor, "B O D"], valid: Bool[Tensor, "B O"]
@@ -99,6 +101,11 @@ class EnsemblerDecoder(ObjectDecoder):
         near = weight[..., :split].flatten(1, 2) @ low_level.flatten(2)
         far = weight[..., split:] @ skip.flatten(3)
         return relu(self.skip_norm((far + near.unflatten(1, (shape[1], -1))).flatten(0, 1).unflatten(2, size)))
+
+
+def _joined(x: Float[Tensor, "n C y x"], fine: Float[Tensor, "n E h w"]) -> Float[Tensor, "n D h w"]:
+    wide = F.interpolate(x, fine.shape[-2:], mode="bicubic", align_corners=True)
+    return torch.cat([wide, fine], 1)
 
 
 def _with_background(

@@ -63,7 +63,7 @@ class DeepLabEncoder(Encoder):
     ) -> None:
         super().__init__()
         if pretrained and bgr:
-            raise ConfigError("encoder.pretrained is true and encoder.bgr too, but timm's weights expect RGB; set one")
+            raise ConfigError("encoder.pretrained is true, but timm's weights expect RGB; set encoder.bgr=false")
         if not multi_grid or min(*multi_grid, *rates, width, low_width) < 1:
             raise ConfigError(
                 f"encoder has multi_grid {list(multi_grid)}, rates {list(rates)}, width {width} and low_width "

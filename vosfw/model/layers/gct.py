@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vosfw.ops.chunks import in_chunks
+
 EPSILON = 1e-5
 
 
@@ -82,6 +84,10 @@ class GatedBottleneck(nn.Module):
             x: A map per object.
             gains: Of a gate, per object and channel.
         """
+        size = (-(-x.shape[2] // self.stride), -(-x.shape[3] // self.stride))
+        return in_chunks(self._forward, self.conv3.out_channels, x, gains, size=size)
+
+    def _forward(self, x: Float[Tensor, "n C h w"], gains: Float[Tensor, "n C"]) -> Float[Tensor, "n E y x"]:
         inner = gains * self.gct.gains(gains.square() * channel_energy(x))
         y = relu(self.norm1(scaled_pointwise(x, self.conv1.weight, inner)))
         y = relu(self.norm2(self.conv2(y)))
@@ -100,6 +106,12 @@ def scaled_pointwise(
     """A 1x1 convolution of ``x`` times ``gains``; the gains scale the weights, so no map is copied."""
     scaled = weight.flatten(1) * gains[:, None]
     return (scaled.to(x.dtype) @ x.flatten(2)).reshape(*scaled.shape[:2], *x.shape[-2:])
+
+
+def scale(x: Float[Tensor, "n C h w"], gains: Float[Tensor, "n C"]) -> Float[Tensor, "n C h w"]:
+    """The map times its gains; in place where no gradient is wanted."""
+    factor = gains[:, :, None, None]
+    return x * factor if torch.is_grad_enabled() else x.mul_(factor)
 
 
 def relu(x: Tensor) -> Tensor:

@@ -90,8 +90,12 @@ class PixelMatcher(Matcher[SortedCells]):
         return 2 * torch.sigmoid(distance + bias[:, None, None, None]) - 1
 
     def _others(self, maps: Float[Tensor, "B O M h w"], valid: Bool[Tensor, "B O"]) -> Float[Tensor, "B O M h w"]:
-        """Background maps: how near the other objects are; a class that is alone has its own map."""
+        """Background maps: how near the other objects are; a class that is alone has its own map.
+
+        References may hold cells of removed objects, which are no others.
+        """
         if maps.shape[1] == 1:
             return maps
-        alone = (valid.sum(1) == 1)[:, None, None, None, None]
-        return torch.where(alone, maps, least_of_others(maps))
+        used = valid[:, :, None, None, None]
+        alone = used.sum(1, keepdim=True) == 1
+        return torch.where(alone, maps, least_of_others(torch.where(used, maps, 1.0)))

@@ -1,0 +1,36 @@
+"""Work on many rows a few at a time, so that what lies between input and output stays small."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+CHUNK = {"cpu": 2**25, "cuda": 2**30}
+"""Bytes of the result that are worked on at once."""
+
+
+def in_chunks(
+    work: Callable[..., Tensor], width: int, *inputs: Float[Tensor, "n *_s"], size: tuple[int, int]
+) -> Float[Tensor, "n E h w"]:
+    """``work`` on all rows of the inputs; a few at a time unless gradients are wanted.
+
+    Args:
+        work: Maps rows of the inputs to rows of the result, each for itself.
+        width: Channels of the result, ``E``.
+        inputs: With as many rows as the result.
+        size: Height and width of the result.
+    """
+    count, like = inputs[0].shape[0], inputs[0]
+    row = width * size[0] * size[1] * like.element_size()
+    rows = max(CHUNK.get(like.device.type, CHUNK["cpu"]) // row, 1)
+    if rows >= count or (torch.is_grad_enabled() and any(x.requires_grad for x in inputs)):
+        return work(*inputs)
+    result = None
+    for start in range(0, count, rows):
+        part = work(*(x[start : start + rows] for x in inputs))
+        if result is None:
+            result = part.new_empty(count, *part.shape[1:])
+        result[start : start + rows] = part
+    assert result is not None
+    return result
