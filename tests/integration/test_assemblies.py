@@ -1,12 +1,14 @@
 """Every order of RPCM's modulators trains, is scored, saved and loaded."""
 
+import json
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from runs import DATA
 
 from vosfw import hub
-from vosfw.cli.train import composition
+from vosfw.cli.train import composition, train
 from vosfw.config import choices, compose, instantiate
 from vosfw.module import VOSModule
 
@@ -74,3 +76,10 @@ def test_an_assembly_trains_and_comes_back_from_its_checkpoint(name, tmp_path):
     again, same = masks(loaded, loaded.default_engine, video)
     assert torch.equal(labels, again) and torch.equal(probs, same)
     assert probs.isfinite().all()
+
+
+@pytest.mark.slow
+def test_rpcm_learns_two_videos(tmp_path):
+    options = ["experiment=rpcm_overfit", f"run_dir={tmp_path}", "trainer.accelerator=cpu", "~callbacks.progress"]
+    assert train([*options, "trainer.enable_progress_bar=false"]) == 0
+    assert json.loads((tmp_path / "tests/same/results.json").read_text())["j"] > 0.95
