@@ -98,9 +98,9 @@ class EnsemblerDecoder(ObjectDecoder):
         gains = self.skip_gct.gains(energy.flatten(0, 1)).unflatten(0, shape)
         weight = (self.skip_conv.weight.flatten(1) * gains[:, :, None]).to(skip.dtype)
         split = low_level.shape[1]
-        near = weight[..., :split].flatten(1, 2) @ low_level.flatten(2)
-        far = weight[..., split:] @ skip.flatten(3)
-        return relu(self.skip_norm((far + near.unflatten(1, (shape[1], -1))).flatten(0, 1).unflatten(2, size)))
+        shared = (weight[..., :split].flatten(1, 2) @ low_level.flatten(2)).unflatten(1, (shape[1], -1))
+        both = torch.baddbmm(shared.flatten(0, 1), weight[..., split:].flatten(0, 1), skip.flatten(0, 1).flatten(2))
+        return relu(self.skip_norm(both.unflatten(2, size)))
 
 
 def _joined(x: Float[Tensor, "n C y x"], fine: Float[Tensor, "n E h w"]) -> Float[Tensor, "n D h w"]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vosfw.model.layers.gct import GCT, channel_energy, group_norm, relu, scaled_pointwise
+from vosfw.ops.chunks import in_chunks
 
 
 class HeadASPP(nn.Module):
@@ -38,6 +39,9 @@ class HeadASPP(nn.Module):
 
     def forward(self, x: Float[Tensor, "n C h w"], gains: Float[Tensor, "n C"]) -> Float[Tensor, "n E h w"]:
         """The pyramid of the input times ``gains``."""
+        return in_chunks(self._forward, self.conv.out_channels, x, gains, size=(x.shape[2], x.shape[3]))
+
+    def _forward(self, x: Float[Tensor, "n C h w"], gains: Float[Tensor, "n C"]) -> Float[Tensor, "n E h w"]:
         energy = gains.square() * channel_energy(x)
         branches = []
         for gct, conv, norm in zip(self.gcts, self.convs, self.norms, strict=True):
