@@ -115,3 +115,5 @@ class Step(NamedTuple):
     """Label map that was handed over with the frame, at the video's own size."""
     mass: Float[Tensor, "B K h w"] | None = None
     """``Segmenter.affinity_mass`` of a predicted frame."""
+    shown: Integer[Tensor, "O"] | None = None
+    """Classes that are published, if not all."""

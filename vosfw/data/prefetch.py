@@ -49,6 +49,7 @@ class ReadAhead:
         self.size = video.size
         self.given = video.given
         self.wanted = video.wanted
+        self.ids = video.ids
         first = min(self.given, default=0)
         asked = [t for t in range(first, len(video)) if unwanted or self.wanted[t] or t in self.given]
         self._frames = cast("Generator[tuple[int, Tensor]]", prefetch(lambda t: (t, video.frame(t)), asked))

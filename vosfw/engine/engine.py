@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Integer
@@ -13,48 +13,18 @@ from vosfw.engine.augment import Augment
 from vosfw.engine.confidence import Confidence, ExpectedOverlap
 from vosfw.engine.corrector import Corrector, NoCorrector
 from vosfw.engine.geometry import Geometry
+from vosfw.engine.ghosts import GhostVideo
 from vosfw.engine.interference import Interference, NoInterference
 from vosfw.engine.merge import MERGES
 from vosfw.engine.policy import IntervalPolicy, Policy
 from vosfw.engine.reliability import NoReliability, Reliability
+from vosfw.engine.source import VideoSource
 from vosfw.engine.stream import Stream
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Grid, Segmenter
 from vosfw.types import VOID, Clip, Step
 
 __all__ = ["Engine", "Rollout", "VideoSource"]
-
-
-@runtime_checkable
-class VideoSource(Protocol):
-    """A video that is read lazily, frame by frame (``vosfw.data.video.Video`` is one)."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        ...
-
-    @property
-    def given(self) -> dict[int, tuple[int, ...]]:
-        """Slots whose masks are handed over, by frame."""
-        ...
-
-    @property
-    def wanted(self) -> tuple[bool, ...]:
-        """Frames that are to be predicted."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        ...
-
-    def frame(self, index: int) -> Tensor:
-        """RGB, uint8 [3, Y, X]."""
-        ...
-
-    def given_mask(self, index: int) -> Tensor:
-        """Label map of the given slots, uint8 [Y, X]."""
-        ...
 
 
 class Rollout(NamedTuple):
@@ -89,6 +59,8 @@ class Engine:
         interference: Damage to remembered masks.
         augment: Scales and flips whose predictions are averaged.
         confidence: Tells how good each mask is likely to be.
+        ghost_slots: Give every id up to the largest one seen a slot in ``run``, empty if no mask shows it, as the
+            released CFBI family does (``vosfw.engine.ghosts``). Moves results only where ids have holes.
 
     Raises:
         ConfigError: If an option is not one of the above.
@@ -113,6 +85,7 @@ class Engine:
         interference: Interference | None = None,
         augment: Augment | None = None,
         confidence: Confidence | None = None,
+        ghost_slots: bool = False,
     ) -> None:
         choices: dict[str, tuple[str, tuple[str, ...]]] = {
             "merge": (merge, MERGES),
@@ -145,6 +118,7 @@ class Engine:
         self.interference = interference or NoInterference()
         self.augment = augment or Augment()
         self.confidence = confidence or ExpectedOverlap()
+        self.ghost_slots = ghost_slots
 
     def replace(self, **options: Any) -> "Engine":
         """A copy with other options."""
@@ -206,6 +180,8 @@ class Engine:
         Frames before the first given one are not predicted and yield no step, nor do frames that are not wanted.
         """
         stream = self.stream(segmenter, video.size)
+        ghosts = GhostVideo(video) if self.ghost_slots else None
+        video = ghosts or video
         slots, schedule = 0, video.given
         for t in range(len(video)):
             new = schedule.get(t, ())
@@ -223,15 +199,23 @@ class Engine:
                     introduces=slots > known,
                     complete=len(set(new)) == slots,
                 )
-            frame = video.frame(t)[None].to(device)
-            yield from stream.push(stream.place_frames(frame), given=given, wanted=video.wanted[t])
-        yield from stream.flush()
+            frame = stream.place_frames(video.frame(t)[None].to(device))
+            steps = stream.push(frame, given=given, wanted=video.wanted[t])
+            if ghosts is None:
+                yield from steps
+            else:
+                yield from (ghosts.narrowed(step) for step in steps)
+                # A span that is flushed by this frame's masks did not know them yet.
+                stream.ghosts = ghosts.ghosts(t)
+        yield from stream.flush() if ghosts is None else (ghosts.narrowed(step) for step in stream.flush())
 
     def publish(self, step: Step, geometry: Geometry) -> Float[Tensor, "B O Y X"]:
         """Class probabilities of a step at the video's own size: the only way to measures, files and users."""
         if self.resize_of == "logits" and step.predicted:
-            return self.fit(step.logits, geometry).softmax(1)
-        return self.fit(step.masks.probs, geometry)
+            probs = self.fit(step.logits, geometry).softmax(1)
+        else:
+            probs = self.fit(step.masks.probs, geometry)
+        return probs if step.shown is None else probs.index_select(1, step.shown)
 
     def fit(self, maps: Float[Tensor, "B C H W"], geometry: Geometry) -> Float[Tensor, "B C Y X"]:
         """Maps on the mask grid, cropped and resized to the video's own size."""

@@ -80,6 +80,8 @@ class Stream:
         self.first_frame = 0
         self.last_kept = 0
         self.entries: tuple[Entry, ...] = ()
+        self.ghosts: tuple[int, ...] = ()
+        """Slots that are never labelled; see ``vosfw.engine.ghosts``."""
 
     @property
     def started(self) -> bool:
@@ -229,6 +231,8 @@ class Stream:
     def _take_predicted(self, entry: Entry, features: Features, logits: Tensor, *, end_of_span: bool) -> Step:
         engine, state = self.engine, self._state()
         probs = logits.float().softmax(1)
+        if self.ghosts:
+            probs = probs.index_fill(1, torch.tensor(self.ghosts, device=probs.device) + 1, 0.0)
         published = ObjectMasks(probs, state.valid, torch.ones_like(probs[:, :1]))
         remembered, reference = published, state.reference
         if entry.given is not None:

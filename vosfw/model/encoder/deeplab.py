@@ -56,7 +56,7 @@ class DeepLabEncoder(Encoder):
         bgr: bool = False,
         multi_grid: Sequence[int] = (1, 2, 4),
         rates: Sequence[int] = (6, 12, 18),
-        dropout: float = 0.1,
+        dropout: float | int = 0.1,
         width: int = 256,
         low_width: int = 48,
         options: Mapping[str, Any] | None = None,

@@ -20,7 +20,7 @@ class ASPP(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int = 256, rates: Sequence[int] = (6, 12, 18), dropout: float = 0.1
+        self, in_channels: int, out_channels: int = 256, rates: Sequence[int] = (6, 12, 18), dropout: float | int = 0.1
     ) -> None:
         super().__init__()
         dilated = (conv_norm(in_channels, out_channels, 3, rate) for rate in rates)

@@ -1,0 +1,37 @@
+"""What the engine needs of a video."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class VideoSource(Protocol):
+    """A video that is read lazily, frame by frame (``vosfw.data.video.Video`` is one)."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        ...
+
+    @property
+    def given(self) -> dict[int, tuple[int, ...]]:
+        """Slots whose masks are handed over, by frame."""
+        ...
+
+    @property
+    def wanted(self) -> tuple[bool, ...]:
+        """Frames that are to be predicted."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        ...
+
+    def frame(self, index: int) -> Tensor:
+        """RGB, uint8 [3, Y, X]."""
+        ...
+
+    def given_mask(self, index: int) -> Tensor:
+        """Label map of the given slots, uint8 [Y, X]."""
+        ...
