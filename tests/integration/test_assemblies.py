@@ -8,7 +8,8 @@ import torch
 from runs import DATA
 
 from vosfw import hub
-from vosfw.cli.train import composition, train
+from vosfw.cli.train import composition
+from vosfw.cli.train import main as train
 from vosfw.config import choices, compose, instantiate
 from vosfw.module import VOSModule
 
