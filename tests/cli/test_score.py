@@ -222,17 +222,13 @@ def youtube(tmp_path):
     return tmp_path
 
 
+def youtube_options(folder):
+    paths = ["--pred", str(folder / "pred"), "--gt", str(folder / "gt")]
+    return ["score", *paths, "--protocol", "youtube", "--quiet"]
+
+
 def test_youtube_protocol_by_hand(youtube, capsys):
-    options = [
-        "score",
-        "--pred",
-        str(youtube / "pred"),
-        "--gt",
-        str(youtube / "gt"),
-        "--protocol",
-        "youtube",
-        "--quiet",
-    ]
+    options = youtube_options(youtube)
     files = ["--meta", str(youtube / "meta.json"), "--seen", str(youtube / "seen.json")]
     assert main([*options, *files]) == 0
     found = json.loads((youtube / "pred" / "results.json").read_text())
@@ -248,16 +244,7 @@ def test_youtube_protocol_by_hand(youtube, capsys):
 
 
 def test_categories_need_both_files(youtube, capsys):
-    options = [
-        "score",
-        "--pred",
-        str(youtube / "pred"),
-        "--gt",
-        str(youtube / "gt"),
-        "--protocol",
-        "youtube",
-        "--quiet",
-    ]
+    options = youtube_options(youtube)
     assert main([*options, "--meta", str(youtube / "meta.json")]) == 1
     assert "--meta and --seen belong together" in capsys.readouterr().err
     assert main([*options, "--meta", "no.json", "--seen", "no.json"]) == 1

@@ -55,7 +55,9 @@ class ModulatorChain(Modulator[ModulatorState]):
 
     def empty(self, x: Float[Tensor, "B O C h w"]) -> ModulatorState:
         """See ``Modulator.empty``."""
-        return empty_state(self.slots, x)
+        ready = torch.zeros(x.shape[0], len(self.slots), dtype=torch.bool, device=x.device)
+        memories = tuple(x.new_zeros(0) if slot == "S" else torch.zeros_like(x) for slot in self.slots)
+        return ModulatorState(memories, ready)
 
     def reset(self, state: ModulatorState, changed: Bool[Tensor, "B"]) -> ModulatorState:
         """See ``Modulator.reset``."""
@@ -63,7 +65,10 @@ class ModulatorChain(Modulator[ModulatorState]):
 
     def prime(self, state: ModulatorState, x: Float[Tensor, "B O C h w"]) -> ModulatorState:
         """See ``Modulator.prime``."""
-        return primed_state(self.slots, state, x)
+        slots = zip(self.slots, state.memories, strict=True)
+        corrects = torch.tensor([slot == "C" for slot in self.slots], device=x.device)
+        memories = tuple(x.detach() if slot == "C" else memory for slot, memory in slots)
+        return ModulatorState(memories, state.ready | corrects)
 
     def forward(
         self,
@@ -79,19 +84,6 @@ class ModulatorChain(Modulator[ModulatorState]):
             memories.append(remember(slot, memory, x, read))
             x = block(x, read, head, valid)
         return x, ModulatorState(tuple(memories), torch.ones_like(state.ready))
-
-
-def empty_state(slots: Sequence[str], x: Float[Tensor, "B O C h w"]) -> ModulatorState:
-    """Void memories of the slots for maps like ``x``."""
-    ready = torch.zeros(x.shape[0], len(slots), dtype=torch.bool, device=x.device)
-    return ModulatorState(tuple(x.new_zeros(0) if slot == "S" else torch.zeros_like(x) for slot in slots), ready)
-
-
-def primed_state(slots: Sequence[str], state: ModulatorState, x: Float[Tensor, "B O C h w"]) -> ModulatorState:
-    """The state with ``x`` as what correction slots remember."""
-    memories = tuple(x.detach() if slot == "C" else memory for slot, memory in zip(slots, state.memories, strict=True))
-    corrects = torch.tensor([slot == "C" for slot in slots], device=x.device)
-    return ModulatorState(memories, state.ready | corrects)
 
 
 def recall(slot: str, memory: Tensor, x: Float[Tensor, "B O C h w"], ready: Bool[Tensor, "B"]) -> Tensor:

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from vosfw.interfaces import Gate, Modulator
-from vosfw.model.modulator.block import ModulatorBlock, check_slots, part_of
-from vosfw.model.modulator.chain import ModulatorState, empty_state, primed_state, recall, remember
+from vosfw.interfaces import Gate
+from vosfw.model.modulator.block import ModulatorBlock, check_slots
+from vosfw.model.modulator.chain import ModulatorChain, ModulatorState, recall, remember
 
 
-class ParallelModulator(Modulator[ModulatorState]):
+class ParallelModulator(ModulatorChain):
     """Slots that read the same map; one more block fuses what they say (RPCM, table 3, "P&C").
 
     The paper gives no detail of the fusion: here the fusing block takes the first slot's result for the map and the
@@ -37,25 +37,8 @@ class ParallelModulator(Modulator[ModulatorState]):
         *,
         split_gates: bool = False,
     ) -> None:
-        super().__init__()
-        self.slots = check_slots(slots, count=2)
-        self.blocks = nn.ModuleList(
-            ModulatorBlock(channels, head_dim, gate, part_of(slot, head_dim, split=split_gates)) for slot in self.slots
-        )
+        super().__init__(channels, head_dim, gate, check_slots(slots, count=2), split_gates=split_gates)
         self.fuse = ModulatorBlock(channels, head_dim, gate)
-        self.out_channels = channels
-
-    def empty(self, x: Float[Tensor, "B O C h w"]) -> ModulatorState:
-        """See ``Modulator.empty``."""
-        return empty_state(self.slots, x)
-
-    def reset(self, state: ModulatorState, changed: Bool[Tensor, "B"]) -> ModulatorState:
-        """See ``Modulator.reset``."""
-        return state._replace(ready=state.ready & ~changed[:, None])
-
-    def prime(self, state: ModulatorState, x: Float[Tensor, "B O C h w"]) -> ModulatorState:
-        """See ``Modulator.prime``."""
-        return primed_state(self.slots, state, x)
 
     def forward(
         self,
