@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from vosfw.ops.proxies import Proxies
 from vosfw.types import Features, ObjectMasks
 
 StateT = TypeVar("StateT")
@@ -163,6 +164,16 @@ class Previous(NamedTuple):
     embedding: Float[Tensor, "B C h w"]
     masks: Float[Tensor, "B O h w"]
     """One-hot, background first."""
+    index: Any = ()
+    """What the matcher prepared of it."""
+
+
+class ProxyBuilder(nn.Module, ABC):
+    """The cells of each object to a few vectors that stand for them."""
+
+    @abstractmethod
+    def forward(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"], count: int) -> Proxies:
+        """At most ``count`` proxies per object; cells whose one-hot row is zero are left out."""
 
 
 class Matcher(nn.Module, ABC, Generic[BankT]):
@@ -177,6 +188,10 @@ class Matcher(nn.Module, ABC, Generic[BankT]):
     @abstractmethod
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> BankT:
         """What is needed of a reference frame; cells whose one-hot row is zero are left out."""
+
+    def index_previous(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> Any:
+        """What is needed of the frame before besides these: a tree of tensors, for ``Previous.index``."""
+        return ()
 
     @abstractmethod
     def forward(

@@ -1,61 +1,24 @@
-"""CFBI and RPCM against numbers of the released code. Cases, sizes and names are read from the fixture files."""
+"""CFBI, RPCM and AOC-Net against numbers of the released code. Cases, sizes and names are in the fixture files."""
 
-import importlib.util
-import json
-import re
-
-import numpy as np
 import pytest
 import torch
+from golden_matching import FILTERED, Golden, Recorded, Scene, cases, channels_first, masks_of, one_hot
 from torch.nn import functional as F
 
-import vosfw
-from vosfw.convert.__main__ import main as convert
+from vosfw.convert.matching import reordered
 from vosfw.engine.augment import Augment
 from vosfw.engine.policy import IntervalPolicy
 from vosfw.engine.reliability import EntropyReliability, entropy
 from vosfw.interfaces import Previous
+from vosfw.model.matcher import released
 from vosfw.model.matcher.pixel import PixelMatcher
+from vosfw.model.matcher.stack import StackMatcher
 from vosfw.model.matching_network import one_hot_cells
 from vosfw.ops.proxies import ObjectSums, descriptor, object_sums
 from vosfw.types import Features, ObjectMasks
 
-SYSTEMS = ("cfbi", "rpcm")
-FILTERED = 125
-"""Label of a pixel that is not to be trusted, in the fixtures."""
+SYSTEMS = ("cfbi", "rpcm", "aoc")
 LAYERS = {"IA1_layer1": (0, 0), "layer3_stride2": (1, 0), "layer5_dil4": (1, 2)}
-
-
-class Golden:
-    """The fixtures of one system."""
-
-    def __init__(self, folder, system):
-        spec = importlib.util.spec_from_file_location("weights", folder / "weights.py")
-        self.rules = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.rules)
-        self.system, self.inputs = system, np.load(folder / "inputs.npz")
-        self.keys, self.cases = (json.loads((folder / system / f"{n}.json").read_text()) for n in ("keys", "modules"))
-        names = ("modules", "forward", "forward_ms")
-        self.modules, self.forward, self.versions = (np.load(folder / system / f"{name}.npz") for name in names)
-
-    def part(self, case, name):
-        """An input of a module's test."""
-        return torch.from_numpy(self.rules.build_input(self.cases[case]["inputs"][name]))
-
-    def check(self, case, got):
-        """A module's result, of which every n-th value per axis is stored."""
-        stride = self.cases[case]["stored_stride"]
-        got = got[tuple(slice(None, None, step) for step in stride)] if stride else got
-        torch.testing.assert_close(got, torch.from_numpy(self.modules[case]), atol=5e-5, rtol=0)
-
-    def network(self, folder):
-        """The network with generated weights, which come in as a user's checkpoint does."""
-        target = folder / f"{self.system}.safetensors"
-        if not target.exists():
-            state = {name: torch.from_numpy(value) for name, value in self.rules.fill_keys(self.keys).items()}
-            torch.save({"state_dict": state}, target.with_suffix(".pth"))
-            assert convert([self.system, str(target.with_suffix(".pth")), str(target)]) == 0
-        return vosfw.load(target)
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
@@ -79,25 +42,15 @@ def no_grad():
         yield
 
 
-def one_hot(labels, objects):
-    return torch.stack([(labels == k).float() for k in range(objects)])[None]
-
-
-def channels_first(tensor):
-    return tensor.permute(2, 0, 1)[None]
-
-
-def cases(fixtures, pattern):
-    found = [name for name in fixtures.cases if re.fullmatch(pattern, name)]
-    assert found
-    return found
+def pixel(network):
+    return network.matcher.matchers["pixel"] if isinstance(network.matcher, StackMatcher) else network.matcher
 
 
 def test_global_matching(fixtures, network):
     for case in cases(fixtures, "matching/global_.*"):
         objects = fixtures.cases[case]["params"]["objects"]
         matcher = PixelMatcher(atrous=fixtures.cases[case]["params"]["atrous_rate"]).eval()
-        matcher.load_state_dict(network.matcher.state_dict())
+        matcher.load_state_dict(pixel(network).state_dict())
         query, references = channels_first(fixtures.part(case, "query")), []
         for name in fixtures.cases[case]["inputs"]:
             if name.startswith("ref"):
@@ -112,7 +65,7 @@ def test_local_matching(fixtures, network):
     for case in cases(fixtures, "matching/local_.*"):
         params = fixtures.cases[case]["params"]
         matcher = PixelMatcher(params["distances"], halve=params["downsample"]).eval()
-        matcher.load_state_dict(network.matcher.state_dict())
+        matcher.load_state_dict(pixel(network).state_dict())
         assert list(matcher.windows) == params["window_order"]
         query, before = (channels_first(fixtures.part(case, name)) for name in ("query", "prev"))
         masks = one_hot(fixtures.part(case, "label"), params["objects"])
@@ -125,7 +78,7 @@ def test_local_matching(fixtures, network):
 def test_background_matching(fixtures, network):
     for case in cases(fixtures, "matching/fg2bg_.*"):
         maps = fixtures.part(case, "dist")[None]
-        fixtures.check(case, network.matcher._others(maps, torch.ones(maps.shape[:2], dtype=torch.bool))[0])
+        fixtures.check(case, pixel(network)._others(maps, torch.ones(maps.shape[:2], dtype=torch.bool))[0])
 
 
 def test_descriptors(fixtures):
@@ -144,7 +97,8 @@ def test_descriptors(fixtures):
 def test_ensembler(fixtures, network):
     part, ensembler = fixtures.part, network.ensembler
     valid = torch.ones(1, 3, dtype=torch.bool)
-    fixtures.check("head/prehead", F.relu(ensembler.prehead_norm(ensembler.prehead(part("head/prehead", "x")))))
+    maps = reordered(part("head/prehead", "x"), ensembler.prehead.weight.shape)
+    fixtures.check("head/prehead", F.relu(ensembler.prehead_norm(ensembler.prehead(maps))))
     for case in cases(fixtures, "head/(gct|.*layer.*)"):
         x = part(case, "x")
         if case == "head/gct":
@@ -160,18 +114,21 @@ def test_ensembler(fixtures, network):
 
 
 def test_modulators(fixtures, network):
-    modulators = cases(fixtures, "head/.*modulator") if fixtures.system == "rpcm" else []
+    modulators = () if fixtures.system == "cfbi" else cases(fixtures, "head/.*modulator")
     for case, block in zip(modulators, getattr(network.modulator, "blocks", ()), strict=True):
         x, memory, head = (fixtures.part(case, name)[None] for name in ("x", "memory", "head"))
         fixtures.check(case, block(x, memory, head, torch.ones(1, 3, dtype=torch.bool))[0])
 
 
-def test_decoder(fixtures, network):
-    """The fixture's low-level map differs between objects: here each object is a video of its own."""
+def test_decoder(fixtures, network, monkeypatch):
+    """The fixture's low-level map differs between objects, so each object's fine map is made for itself."""
     x, low, head = (fixtures.part("head/decoder", name) for name in ("x", "low_level", "head"))
-    alone = torch.ones(len(x), 1, dtype=torch.bool)
-    fused = network.decoder.fuse(x[:, None], low[:, None, 256:], low[:, :256], head[:, None], alone)
-    fixtures.check("head/decoder", fused[:, 0])
+    valid = torch.ones(1, len(x), dtype=torch.bool)
+    fine = network.decoder._skip(low[:, None, 256:], low[:, :256])
+    monkeypatch.setattr(network.decoder, "_skip", lambda skip, low_level: fine)
+    fused = network.decoder.fuse(x[None], low[None, :, 256:], low[:1, :256], head[None], valid)
+    monkeypatch.undo()
+    fixtures.check("head/decoder", fused[0])
     for case in cases(fixtures, "head/logits.*"):
         y, head = (fixtures.part(case, name)[None] for name in ("x", "head"))
         fixtures.check(case, network.decoder.classify(y, head, torch.ones(y.shape[:2], dtype=torch.bool)))
@@ -190,42 +147,13 @@ def test_reliability(golden):
     assert torch.equal(label, torch.from_numpy(fixtures.modules["reliability/filtered_label"]))
 
 
-class Scene:
-    """A generated video with the interface that the engine reads; ids are slots."""
-
-    def __init__(self, fixtures, name):
-        self.images = fixtures.inputs[f"{name}/frames"]
-        self.size = self.images.shape[1:3]
-        self.annotations = {
-            int(match[1]): torch.from_numpy(fixtures.inputs[key])
-            for key in fixtures.inputs.files
-            if (match := re.fullmatch(rf"{name}/annotation_f(\d+)", key))
-        }
-        self.given = {t: tuple((ids.unique()[1:] - 1).tolist()) for t, ids in self.annotations.items()}
-        self.wanted = (True,) * len(self.images)
-
-    def __len__(self):
-        return len(self.images)
-
-    def frame(self, index):
-        """RGB; the fixtures are in the order in which OpenCV reads."""
-        return torch.from_numpy(self.images[index][..., ::-1].copy()).permute(2, 0, 1)
-
-    def given_mask(self, index):
-        return self.annotations[index]
-
-
-def masks_of(label, objects):
-    """A label map of the fixtures as masks; filtered pixels have weight 0."""
-    labels = torch.from_numpy(label)[None]
-    plain = torch.where(labels == FILTERED, 255, labels)
-    return ObjectMasks.from_labels(plain, torch.ones(1, objects, dtype=torch.bool))
-
-
 @pytest.mark.parametrize("name", ["scene_a", "scene_b"])
-def test_sequence_with_given_feedback(name, fixtures, network):
-    """Every frame gets the masks that the released code had; embeddings and memories are our own."""
+def test_sequence_with_given_feedback(name, fixtures, network, monkeypatch):
+    """Every frame gets the masks and clusters that the released code had; embeddings and memories are our own."""
     video, golden = Scene(fixtures, name), fixtures.forward
+    monkeypatch.setattr(released, "kmeans", Recorded(golden, name))
+    heads = []
+    network.ensembler.register_forward_pre_hook(lambda module, inputs: heads.append(inputs[3]))
     stream = network.default_engine.stream(network, video.size)
     features = [network.encode(stream.place_frames(video.frame(t)[None])[:, None]) for t in range(len(video))]
     state, entered = None, []
@@ -233,7 +161,7 @@ def test_sequence_with_given_feedback(name, fixtures, network):
         key = f"{name}/f{t}"
         objects = int(golden[f"{key}/gt_ids"])
         labels = [golden[f"{key}/ref_mask{i}"] for i in range(9) if f"{key}/ref_mask{i}" in golden.files]
-        frames = [0, *(s for s in range(1, t) if s in video.annotations or (s % 2 == 0 and fixtures.system == "rpcm"))]
+        frames = [0, *(s for s in range(1, t) if s in video.annotations or (s % 2 == 0 and fixtures.system != "cfbi"))]
         for place, label in list(zip(frames, labels, strict=True))[len(entered) :]:
             entered.append(place)
             if state is None:
@@ -248,29 +176,38 @@ def test_sequence_with_given_feedback(name, fixtures, network):
             atol=5e-5,
             rtol=0,
         )
-        head = network._ensemble(features[t], state)[2]
-        torch.testing.assert_close(head[0], torch.from_numpy(golden[f"{key}/head"]), atol=5e-5, rtol=0)
         logits, state = network.segment(features[t], state)
+        torch.testing.assert_close(heads[-1][0], torch.from_numpy(golden[f"{key}/head"]), atol=5e-5, rtol=0)
         torch.testing.assert_close(logits[0, 0], torch.from_numpy(golden[f"{key}/logit_s4"]), atol=5e-4, rtol=0)
-        if fixtures.system == "rpcm":
+        if fixtures.system != "cfbi":
             wanted = torch.from_numpy(golden[f"{key}/memory1_s"])
             torch.testing.assert_close(state.modulator.memories[1][0, :, ::16, ::2, ::2], wanted, atol=2e-4, rtol=0)
         probs = network.default_engine.resize(logits[:, 0], video.size).softmax(1)[0]
         torch.testing.assert_close(probs[:, ::3, ::3], torch.from_numpy(golden[f"{key}/prob_s3"]), atol=2e-4, rtol=0)
 
 
+CLUSTERED_ANEW = 0.1
+"""Most that a class's share may differ when clusters are found anew: one pixel moves them (the fixtures' README)."""
+
+
 @pytest.mark.parametrize("name", ["scene_a", "scene_b"])
 def test_sequence(name, fixtures, network):
     """Free running, by the engine that came with the weights; the fixtures' pool takes every second frame."""
     video, engine = Scene(fixtures, name), network.default_engine
-    if fixtures.system == "rpcm":
+    if fixtures.system != "cfbi":
         engine = engine.replace(policy=IntervalPolicy(2, anchor="start", recent=True))
     geometry = engine.geometry(video.size, network.grid)
     for step in engine.run(network, video, "cpu"):
         if step.frame:
             got = engine.labels(step, geometry)[0].numpy()
-            differing = (got != fixtures.forward[f"{name}/f{step.frame}/label"]).mean()
-            assert differing <= (1e-3 if step.frame == 1 else 1e-2), f"frame {step.frame}: {differing:.2%}"
+            wanted = fixtures.forward[f"{name}/f{step.frame}/label"]
+            differing = (got != wanted).mean()
+            if fixtures.system == "aoc" and step.frame > 1:
+                shares = [abs((got == k).mean() - (wanted == k).mean()) for k in range(wanted.max() + 1)]
+                assert max(shares) <= CLUSTERED_ANEW, f"frame {step.frame}: {max(shares):.2%}"
+                print(f"{name}, frame {step.frame}: {differing:.2%} of labels differ")
+            else:
+                assert differing <= (1e-3 if step.frame == 1 else 1e-2), f"frame {step.frame}: {differing:.2%}"
 
 
 def test_scales_and_flips(fixtures, network):

@@ -15,7 +15,12 @@ from vosfw.convert.table import Conversion, Rule, convert, read_official
 from vosfw.errors import OutputError, VosfwError
 from vosfw.hub import save
 
-SYSTEMS: dict[str, tuple[Rule, ...]] = {"cfbi": matching.RULES, "rpcm": matching.RULES, "stcn": stcn.RULES}
+SYSTEMS: dict[str, tuple[Rule, ...]] = {
+    "aoc_released": matching.AOC_RULES,
+    "cfbi": matching.RULES,
+    "rpcm": matching.RULES,
+    "stcn": stcn.RULES,
+}
 """Key table of each composition whose authors publish weights."""
 ENCODERS: dict[str, tuple[str, tuple[Rule, ...]]] = {"deeplab": ("deeplab_r101", deeplab.CHECKPOINT_RULES)}
 """Choice under ``model/encoder`` and key table of the encoders that networks start from."""

@@ -79,3 +79,31 @@ RULES = (
     *_modulators(),
     *DECODER,
 )
+
+PREHEAD = (0, *range(4, 10), 16, *range(17, 24), 3, *range(10, 16), 1, 2)
+"""For each of our matching maps (pixels, objects, clusters) its place among those of the released AOC-Net."""
+
+
+def reordered(tensor: Tensor, wanted: torch.Size) -> Tensor:
+    """Input channels of the pre-head in our order of maps."""
+    return tensor[:, PREHEAD] if tensor.ndim == 4 and tensor.shape[1] == len(PREHEAD) else tensor
+
+
+def _calibration() -> tuple[Rule, ...]:
+    rules = [Rule(rf"{HEAD}CLB\d\.CL_[23]\.phi_layer\.\w+", None, "of a vector, which has no cells to choose from")]
+    for number, place in enumerate(PLACES[1:5], 2):
+        theirs, ours = rf"{HEAD}CLB{number}", f"ensembler.gates.{place}"
+        rules.append(Rule(rf"{theirs}\.CL_1\.phi_layer\.(\w+)", rf"{ours}.own.phi.\1", transform=flat))
+        for layer, name in (("CL_1", "own.mlp"), ("CL_2", "against.mlp"), ("CL_3", "described")):
+            rules.append(Rule(rf"{theirs}\.{layer}\.mlp_layer\.(\w+)", rf"{ours}.{name}.\1"))
+        rules.append(Rule(rf"{theirs}\.mlp_layer\.(\w+)", rf"{ours}.mlp.\1"))
+    return tuple(rules)
+
+
+AOC_RULES = (
+    Rule("([bf]g_bias)", tuple(rf"matcher.matchers.{m}.\1" for m in ("pixel", "object", "cluster")), transform=flat),
+    Rule(r"dynamic_prehead\.conv\.weight", "ensembler.prehead.weight", transform=reordered),
+    *_calibration(),
+    *RULES[1:],
+)
+"""Of the released AOC-Net, with one bias of all maps where ours has one per matcher."""

@@ -20,8 +20,8 @@ class Rule(NamedTuple):
 
     pattern: str
     """A regular expression."""
-    target: str | None
-    """The key in the composition, with the pattern's groups (``\\1``); None if the tensor is not used."""
+    target: str | tuple[str, ...] | None
+    """The key in the composition, or several, with the pattern's groups (``\\1``); None if the tensor is not used."""
     reason: str = ""
     """Why it is not used."""
     transform: Callable[[Tensor, torch.Size], Tensor] | None = None
@@ -33,7 +33,7 @@ class Conversion(NamedTuple):
 
     weights: dict[str, Tensor]
     used: dict[str, str]
-    """Target key by source key."""
+    """Target key, or several, by source key."""
     dropped: dict[str, str]
     """Reason by source key."""
 
@@ -80,20 +80,22 @@ def convert(source: Mapping[str, Tensor], rules: tuple[Rule, ...], target: Mappi
     unknown: list[str] = []
     shapes: list[str] = []
     for key, tensor in source.items():
-        rule, name = _match(key, rules)
+        rule, names = _match(key, rules)
         if rule is None:
             unknown.append(key)
-        elif name is None:
+        elif not names:
             dropped[key] = rule.reason
-        elif name not in target or name in weights:
-            unknown.append(f"{key} (as {name})")
+        elif lost := [name for name in names if name not in target or name in weights]:
+            unknown.append(f"{key} (as {', '.join(lost)})")
         else:
-            wanted = target[name]
-            tensor = rule.transform(tensor, wanted.shape) if rule.transform is not None else tensor
-            if tensor.shape != wanted.shape:
-                shapes.append(f"{key}: {list(tensor.shape)}, wanted {list(wanted.shape)}")
-            used[key] = name
-            weights[name] = tensor.to(wanted.dtype).contiguous()
+            used[key] = ", ".join(names)
+            for name in names:
+                wanted = target[name]
+                fitted = rule.transform(tensor, wanted.shape) if rule.transform is not None else tensor
+                if fitted.shape != wanted.shape:
+                    shapes.append(f"{key}: {list(fitted.shape)}, wanted {list(wanted.shape)}")
+                # A file holds no tensor twice, so several targets have copies.
+                weights[name] = fitted.to(wanted.dtype, copy=len(names) > 1).contiguous()
     missing = [name for name in target if name not in weights]
     problems = {
         "keys that belong to nothing in this composition": unknown,
@@ -109,12 +111,13 @@ def convert(source: Mapping[str, Tensor], rules: tuple[Rule, ...], target: Mappi
     return Conversion(weights, used, dropped)
 
 
-def _match(key: str, rules: tuple[Rule, ...]) -> tuple[Rule | None, str | None]:
+def _match(key: str, rules: tuple[Rule, ...]) -> tuple[Rule | None, list[str]]:
     for rule in rules:
         match = re.fullmatch(rule.pattern, key)
         if match:
-            return rule, match.expand(rule.target) if rule.target is not None else None
-    return None, None
+            targets = (rule.target,) if isinstance(rule.target, str) else rule.target or ()
+            return rule, [match.expand(target) for target in targets]
+    return None, []
 
 
 def _listed(keys: list[str]) -> str:

@@ -141,7 +141,7 @@ class MatchingNetwork(Segmenter[MatchingState]):
             modulator = self.modulator.empty(embedding.new_zeros(1).expand(shape))
         else:
             modulator = self.modulator.reset(old.modulator, (old.valid != masks.valid).any(1))
-        previous = Previous(embedding, cells)
+        previous = Previous(embedding, cells, self.matcher.index_previous(embedding, cells))
         state = MatchingState(references, previous, object_sums(embedding, cells), modulator, masks.valid)
         if joined and self.correction == "reference":
             state = state._replace(modulator=self.modulator.prime(modulator, self._ensemble(features, state)[0]))

@@ -21,9 +21,8 @@ def in_chunks(
         inputs: With as many rows as the result.
         size: Height and width of the result.
     """
-    count, like = inputs[0].shape[0], inputs[0]
-    row = width * size[0] * size[1] * like.element_size()
-    rows = max(CHUNK.get(like.device.type, CHUNK["cpu"]) // row, 1)
+    count = inputs[0].shape[0]
+    rows = rows_at_once(inputs[0], width * size[0] * size[1])
     if rows >= count or (torch.is_grad_enabled() and any(x.requires_grad for x in inputs)):
         return work(*inputs)
     result = None
@@ -34,3 +33,8 @@ def in_chunks(
         result[start : start + rows] = part
     assert result is not None
     return result
+
+
+def rows_at_once(like: Tensor, values: int) -> int:
+    """Rows of so many values each, of the type and on the device of ``like``, that may be worked on at once."""
+    return max(CHUNK.get(like.device.type, CHUNK["cpu"]) // (values * like.element_size()), 1)

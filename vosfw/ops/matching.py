@@ -34,8 +34,7 @@ def sort_cells(embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h 
     """
     batch, objects = masks.shape[:2]
     cells = embedding.flatten(2).transpose(1, 2)
-    inside, owner = masks.flatten(2).max(1)
-    owner = torch.where(inside > 0.5, owner, objects)
+    owner = owner_of_cells(masks)
     # Every object's cells begin a new group, so there are at most this many, whatever the sizes.
     groups = -(-cells.shape[1] // GROUP) + objects + 1
     counts = F.one_hot(owner, objects + 1).sum(1)
@@ -54,6 +53,12 @@ def sort_cells(embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h 
     group_owner = torch.searchsorted(ends, number.expand(batch, -1).contiguous(), right=True)
     none = torch.iinfo(torch.int16).max
     return SortedCells(rows, torch.where(group_owner < objects, group_owner, none))
+
+
+def owner_of_cells(masks: Float[Tensor, "B O h w"]) -> Integer[Tensor, "B n"]:
+    """Object of each cell of one-hot masks; ``O`` where there is none."""
+    inside, owner = masks.flatten(2).max(1)
+    return torch.where(inside > 0.5, owner, masks.shape[1])
 
 
 def global_distance(

@@ -1,12 +1,18 @@
-"""Objects as mean embeddings."""
+"""Objects as mean embeddings, one or several of each."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
+
+from vosfw.ops.matching import FAR
 
 EPSILON = 1e-5
+BLOCK = {"cpu": 2**18, "cuda": 2**26}
+"""Distances that are held at once."""
 
 
 class ObjectSums(NamedTuple):
@@ -22,6 +28,14 @@ class ObjectSums(NamedTuple):
     """Number of all cells."""
 
 
+class Proxies(NamedTuple):
+    """A few vectors that stand for the cells of each object of a frame."""
+
+    vectors: Float[Tensor, "B O P C"]
+    used: Bool[Tensor, "B O P"]
+    """False where an object has fewer than ``P``."""
+
+
 def object_sums(embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> ObjectSums:
     """Sums of one frame; cells without an object count for no object, but among all cells."""
     flat, own = embedding.flatten(2).float(), masks.flatten(2).float()
@@ -34,3 +48,35 @@ def descriptor(sums: ObjectSums) -> Float[Tensor, "B O D"]:
     inside = sums.inside / (sums.area + EPSILON)[..., None]
     outside = (sums.cells[:, None] - sums.area + EPSILON)[..., None]
     return torch.cat([inside, (sums.total[:, None] - sums.inside) / outside], 2)
+
+
+def proxy_distance(
+    query: Float[Tensor, "B C h w"], frames: Sequence[Proxies], objects: int
+) -> Float[Tensor, "B O h w"]:
+    """Squared distance of each cell to the nearest proxy of each object; ``FAR`` if it has none.
+
+    Args:
+        query: Embedding of the frame.
+        frames: Proxies of frames to compare with, of ``objects`` or fewer; may be none.
+        objects: ``O``, background included.
+    """
+    flat = query.flatten(2)
+    if not frames:
+        return query.new_full((query.shape[0], objects, *query.shape[2:]), FAR)
+    rows = torch.cat([_rows(proxies, objects) for proxies in frames], 2)
+    columns = F.pad(flat, (0, 0, 0, 1), value=1.0)
+    step = max(BLOCK.get(query.device.type, BLOCK["cpu"]) // (rows.shape[1] * rows.shape[2]), 1)
+    shape = (*rows.shape[1:3], -1)
+    near = [(rows.flatten(1, 2) @ part).unflatten(1, shape[:2]).amin(2) for part in columns.split(step, 2)]
+    distance = torch.cat(near, 2) + flat.square().sum(1, keepdim=True)
+    return distance.clamp(max=FAR).reshape(*distance.shape[:2], *query.shape[-2:])
+
+
+def _rows(proxies: Proxies, objects: int) -> Float[Tensor, "B O P D"]:
+    """``-2 p`` and ``|p|^2``, so ``D = C + 1``; far where there is no proxy."""
+    vectors, used = proxies
+    norm = torch.where(used, vectors.square().sum(-1), FAR)[..., None]
+    rows = torch.cat([-2 * vectors * used[..., None], norm], 3)
+    lacking = rows.new_zeros(rows.shape[0], objects - rows.shape[1], *rows.shape[2:])
+    lacking[..., -1] = FAR
+    return torch.cat([rows, lacking], 1)

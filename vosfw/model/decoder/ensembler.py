@@ -26,6 +26,7 @@ class EnsemblerDecoder(ObjectDecoder):
         gate: Factory of gates, called with ``channels`` and ``head_dim``.
         width: Channels of the convolutions.
         skip_width: Channels to which both fine maps are brought.
+        calibration: Factory of both gates, in place of ``gate`` (AOC-Net).
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class EnsemblerDecoder(ObjectDecoder):
         gate: Callable[..., Gate],
         width: int = 128,
         skip_width: int = 64,
+        calibration: Callable[..., Gate] | None = None,
     ) -> None:
         super().__init__()
+        gate = calibration or gate
         self.skip_gct = GCT(low_channels + skip_channels)
         self.skip_conv = nn.Conv2d(low_channels + skip_channels, skip_width, 1, bias=False)
         self.skip_norm = nn.GroupNorm(math.gcd(16, skip_width), skip_width)

@@ -29,6 +29,8 @@ class BottleneckEnsembler(Ensembler):
         out_channels: Of the result.
         prehead: Width to which the matching maps are brought.
         masked_previous: Also take in the frame before's embedding, inside and outside of each object (CFBI).
+        calibration: Factory of the gates of all bottlenecks but the first, in place of ``gate`` (AOC-Net).
+        aspp_gate: Factory of the pyramid's gate, in place of ``gate``.
 
     Raises:
         ConfigError: If stages and dilations do not agree in number.
@@ -46,6 +48,8 @@ class BottleneckEnsembler(Ensembler):
         prehead: int = 64,
         *,
         masked_previous: bool = False,
+        calibration: Callable[..., Gate] | None = None,
+        aspp_gate: Callable[..., Gate] | None = None,
     ) -> None:
         super().__init__()
         if len(widths) != len(dilations) or not all(dilations):
@@ -62,13 +66,14 @@ class BottleneckEnsembler(Ensembler):
         for stage, (width, rates) in enumerate(zip(widths, dilations, strict=True)):
             gates, blocks = nn.ModuleList(), nn.ModuleList()
             for place, rate in enumerate(rates):
-                gates.append(gate(channels=channels, head_dim=head_dim))
+                inner = gate if not (stage or place) or calibration is None else calibration
+                gates.append(inner(channels=channels, head_dim=head_dim))
                 stride = 2 if stage and not place else 1
                 blocks.append(GatedBottleneck(channels, width, stride, rate))
                 channels = width
             self.gates.append(gates)
             self.blocks.append(blocks)
-        self.aspp_gate = gate(channels=channels, head_dim=head_dim)
+        self.aspp_gate = (aspp_gate or gate)(channels=channels, head_dim=head_dim)
         self.aspp = HeadASPP(channels, out_channels)
         self.out_channels = out_channels
         self.skip_channels = widths[0]

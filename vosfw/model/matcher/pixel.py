@@ -4,20 +4,20 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vosfw.errors import ConfigError
-from vosfw.interfaces import Matcher, Previous
+from vosfw.interfaces import Previous
+from vosfw.model.matcher.distance import DistanceMatcher
 from vosfw.ops.matching import SortedCells, global_distance, least_of_others, sort_cells, window_distance
 
 
-class PixelMatcher(Matcher[SortedCells]):
+class PixelMatcher(DistanceMatcher[SortedCells]):
     """Global matching, multi-window local matching and their background counterparts (CFBI, sections 3.2 and 3.3).
 
-    A squared distance ``d`` becomes ``2 sigmoid(d + b) - 1`` with a learned ``b`` of the background and one of all
-    objects: 0 is the same, 1 is far or absent. Maps per object: global, local by window, the frame before's mask,
-    the nearest other object's local by window, and global.
+    Maps per object: global, local by window, the frame before's mask, the nearest other object's local by window, and
+    global.
 
     Args:
         windows: Radii of the local windows in cells of the local grid; the largest comes first in the maps.
@@ -42,8 +42,6 @@ class PixelMatcher(Matcher[SortedCells]):
             raise ConfigError(f"matcher.windows is {list(windows)}; wanted different radii from 1")
         if atrous < 1:
             raise ConfigError(f"matcher.atrous is {atrous}; wanted a step in cells from 1")
-        self.bg_bias = nn.Parameter(torch.zeros(1))
-        self.fg_bias = nn.Parameter(torch.zeros(1))
         # The largest window first, as the released layout has it.
         self.windows = (max(windows), *sorted(set(windows) - {max(windows)}))
         self.halve = halve
@@ -84,10 +82,6 @@ class PixelMatcher(Matcher[SortedCells]):
             return near
         wide = F.interpolate(near.flatten(0, 1), size, mode="bilinear", align_corners=True)
         return wide.reshape(*near.shape[:3], *size)
-
-    def _value(self, distance: Float[Tensor, "B O M h w"]) -> Float[Tensor, "B O M h w"]:
-        bias = torch.cat([self.bg_bias, self.fg_bias.expand(distance.shape[1] - 1)])
-        return 2 * torch.sigmoid(distance + bias[:, None, None, None]) - 1
 
     def _others(self, maps: Float[Tensor, "B O M h w"], valid: Bool[Tensor, "B O"]) -> Float[Tensor, "B O M h w"]:
         """Background maps: how near the other objects are; a class that is alone has its own map.

@@ -101,7 +101,7 @@ def _choose(first: Bool[Tensor, "B"], one: TreeT, other: TreeT) -> TreeT:
         _choose(first, a, b) if isinstance(a, tuple) else torch.where(first.view(-1, *[1] * (a.ndim - 1)), a, b)
         for a, b in zip(one, other, strict=True)
     ]
-    return type(one)(*parts)
+    return type(one)(*parts) if hasattr(one, "_fields") else type(one)(parts)
 
 
 def _alike(frames: tuple[Reference, ...]) -> bool:
