@@ -1,0 +1,184 @@
+"""K-Means over the cells of each object (AOC-Net, section 3.2): assignments without gradient, means with one."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor
+from torch.nn import functional as F
+
+from vosfw.errors import ConfigError
+from vosfw.ops import kmeans_faiss
+from vosfw.ops.kmeans_start import STARTS, score_vectors, square_norm, starting_rows
+from vosfw.ops.object_rows import GROUP, ObjectRows, lay_out
+
+BACKENDS = ("auto", "torch", "faiss")
+BLOCK = {"cpu": 2**20, "cuda": 2**26}
+"""Similarities of points and centres held at once; on a CPU they stay in the cache."""
+ROUNDING = 1e-5
+"""A point is not at its centre if the squared distance is more than so much of its squared length."""
+
+
+class Clustering(NamedTuple):
+    """Clusters of each object's points."""
+
+    cluster: Integer[Tensor, "B N"]
+    """Of each point, ``0..K-1`` within its object; -1 for points of no object."""
+    centers: Float[Tensor, "B O K C"]
+    """Means of exactly these clusters, no gradient; for an empty cluster the centre that no point chose."""
+    count: Integer[Tensor, "B O K"]
+    """Points of each cluster; 0 if it is empty."""
+    reseeded: Integer[Tensor, "B O"]
+    """How often an empty cluster was given a new centre."""
+
+
+def kmeans(
+    points: Float[Tensor, "B N C"],
+    owner: Integer[Tensor, "B N"],
+    objects: int,
+    clusters: int,
+    *,
+    iterations: int = 20,
+    start: str = "plusplus",
+    reseed: bool = True,
+    backend: str = "auto",
+    seed: int = 0,
+) -> Clustering:
+    """Cluster the points of every object by themselves; computed in float32, also under autocast.
+
+    Lloyd's iteration: assign each point to the nearest centre, then replace each centre by the mean of its points. A
+    cluster without points keeps its centre or, with ``reseed``, gets the point of the object that is farthest from its
+    own centre, as long as another assignment follows and not all points are at their centres. An object with fewer
+    points than ``clusters`` has empty clusters; one without points has centres of zero.
+
+    Equal seeds give equal results on one device, whatever torch's global generator did before and whatever else is in
+    the batch.
+
+    Args:
+        points: Such as the embeddings of a frame's cells.
+        owner: Object of each point; any number outside ``0..objects-1`` for a point of no object.
+        objects: ``O``, background included.
+        clusters: ``K``, for each object.
+        iterations: Most assignments; on a CPU it ends earlier where nothing changes any more.
+        start: ``plusplus`` draws each centre in proportion to the squared distance to those drawn before, ``random``
+            draws distinct points, ``even`` takes row ``floor((j + 0.5) n / K)`` of the object's ``n`` points in order.
+        reseed: Give an empty cluster a new centre.
+        backend: ``torch`` clusters all objects at once on the points' device. ``faiss`` takes one after the other, on
+            the GPU if the points are there and faiss sees it; it fills empty clusters by its own rule: half of a large
+            one. ``auto`` is ``torch``.
+        seed: Of the starting centres.
+
+    Raises:
+        ConfigError: If an option is out of range, or ``faiss`` is asked not to fill empty clusters.
+        UnsupportedError: If ``faiss`` is asked for and not installed.
+    """
+    for name, value, wanted in (("backend", backend, BACKENDS), ("start", start, STARTS)):
+        if value not in wanted:
+            raise ConfigError(f"kmeans: {name} is {value!r}; wanted {', '.join(wanted[:-1])} or {wanted[-1]}")
+    for name, number in (("clusters", clusters), ("iterations", iterations), ("objects", objects)):
+        if number < 1:
+            raise ConfigError(f"kmeans: {name} is {number}; wanted a whole number from 1")
+    if backend == "faiss" and not reseed:
+        raise ConfigError("kmeans: faiss always fills empty clusters; set reseed=true, or backend=torch")
+    batch, total, width = points.shape
+    with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
+        if batch * total == 0:
+            zeros = owner.new_zeros(batch, objects, clusters, dtype=torch.int64)
+            centers = zeros[..., None].expand(-1, -1, -1, width).float()
+            return Clustering(owner.new_zeros(batch, total, dtype=torch.int64), centers, zeros, zeros.sum(2))
+        layout = lay_out(points.float(), owner, objects, group=max(GROUP, clusters))
+        rows = starting_rows(layout, start, clusters, seed)
+        if backend == "faiss":
+            found, last, reseeded = kmeans_faiss.lloyd(layout, rows, iterations, seed)
+        else:
+            found, last, reseeded = _lloyd(layout, rows, iterations, reseed)
+        cluster = torch.where(layout.place >= 0, found.gather(1, layout.place.clamp(min=0)), -1)
+        means, count = cluster_means(points, owner, cluster, objects, clusters)
+        last = torch.where(layout.count[..., None, None] > 0, last + layout.shift[:, :, None], 0.0)
+        return Clustering(cluster, torch.where(count[..., None] > 0, means, last), count, reseeded)
+
+
+def _lloyd(
+    layout: ObjectRows, start: Integer[Tensor, "B O K"], iterations: int, reseed: bool
+) -> tuple[Integer[Tensor, "B GS"], Float[Tensor, "B O K C"], Integer[Tensor, "B O"]]:
+    """Cluster of each row, centres less the objects' means, and how often an empty cluster got a new one."""
+    (batch, groups, size, wide), clusters = layout.rows.shape, start.shape[2]
+    width, rows = layout.shift.shape[2], layout.rows.flatten(0, 1)
+    block = max(BLOCK.get(rows.device.type, BLOCK["cpu"]) // (clusters * size), 1)
+    scores, member = rows.new_empty(2, min(block, len(rows)), clusters, size)
+    score, sums = rows.new_empty(len(rows), size), rows.new_empty(len(rows), clusters, wide)
+    cluster, before = score.new_empty(2, *score.shape, dtype=torch.int64)
+    reseeded = torch.zeros_like(layout.count)
+    centers, on_cpu = layout.take(start), rows.device.type == "cpu"
+    norm = square_norm(layout)
+    for step in range(iterations):
+        vectors = score_vectors(layout, centers)
+        cluster, before = before, cluster
+        for begin in range(0, len(rows), block):
+            part = slice(begin, begin + block)
+            own = rows[part]
+            near, one_hot = scores[: len(own)], member[: len(own)]
+            torch.bmm(layout.of_group(vectors)[part], own.transpose(1, 2), out=near)
+            torch.min(near, 1, out=(score[part], cluster[part]))
+            one_hot.zero_().scatter_(1, cluster[part][:, None], 1.0)
+            torch.bmm(one_hot, own, out=sums[part])
+        total = layout.total(sums.view(batch, groups, clusters, wide))
+        count = total[..., width : width + 1]
+        centers = torch.where(count > 0, total / count.clamp(min=1), centers)
+        if step == iterations - 1:
+            break
+        moved = torch.zeros_like(reseeded)
+        # On a CPU it costs no waiting to look first.
+        if reseed and not (on_cpu and bool(((count > 0).all(2) | (layout.count == 0)[..., None]).all())):
+            centers, moved = _fill(layout, centers, count[..., 0] == 0, score + norm, cluster)
+            reseeded += moved
+        if on_cpu and step and not bool(moved.any()) and torch.equal(cluster, before):
+            break
+    return cluster.view(batch, -1), centers[..., :width], reseeded
+
+
+def _fill(
+    layout: ObjectRows,
+    centers: Float[Tensor, "B O K W"],
+    empty: Bool[Tensor, "B O K"],
+    distance: Float[Tensor, "BG S"],
+    cluster: Integer[Tensor, "BG S"],
+) -> tuple[Float[Tensor, "B O K W"], Integer[Tensor, "B O"]]:
+    """Give the n-th empty cluster of an object its n-th farthest point, if that is not at its centre already."""
+    rank = (empty.long().cumsum(2) - 1).clamp(min=0)
+    order = layout.ranked(distance.view_as(layout.real))
+    row = order.gather(1, (layout.first[..., None] + rank).clamp(max=order.shape[1] - 1).flatten(1)).view_as(rank)
+    far = layout.take(row)
+    own = cluster.view(len(order), -1).gather(1, row.flatten(1)).view_as(row)
+    apart = (far - centers.gather(2, own[..., None].expand_as(far))).square().sum(3)
+    fill = empty & (rank < layout.count[..., None]) & (apart > ROUNDING * far.square().sum(3))
+    return torch.where(fill[..., None], far, centers), fill.sum(2)
+
+
+def cluster_means(
+    points: Float[Tensor, "B N C"],
+    owner: Integer[Tensor, "B N"],
+    cluster: Integer[Tensor, "B N"],
+    objects: int,
+    clusters: int,
+) -> tuple[Float[Tensor, "B O K C"], Integer[Tensor, "B O K"]]:
+    """Mean of the points of each cluster, differentiable and in float32, and their number; zero where there are none.
+
+    Points are sorted and summed in order, so that the result is the same each time on a GPU as well.
+
+    Args:
+        points: To be averaged.
+        owner: Object of each point; those outside ``0..objects-1`` count nowhere.
+        cluster: Of each point within its object; those outside ``0..clusters-1`` count nowhere.
+        objects: ``O``.
+        clusters: ``K``.
+    """
+    (batch, _, width), each = points.shape, objects * clusters
+    inside = (owner >= 0) & (owner < objects) & (cluster >= 0) & (cluster < clusters)
+    first = torch.arange(batch, device=owner.device)[:, None] * each
+    place, order = torch.where(inside, first + owner * clusters + cluster, batch * each).flatten().sort(stable=True)
+    begin = torch.searchsorted(place, torch.arange(batch * each + 1, device=place.device))
+    with torch.autocast(points.device.type, enabled=False):
+        means = F.embedding_bag(order, points.float().flatten(0, 1), begin, mode="mean")
+    shape = (batch, objects, clusters)
+    return means[:-1].reshape(*shape, width), begin.diff().reshape(shape)
