@@ -30,6 +30,8 @@ class Golden:
         self.keys, self.cases = (json.loads((folder / system / f"{n}.json").read_text()) for n in ("keys", "modules"))
         names = ("modules", "forward", "forward_ms")
         self.modules, self.forward, self.versions = (np.load(folder / system / f"{name}.npz") for name in names)
+        clusters = folder / system / "forward_ms_clusters.npz"
+        self.clusters = np.load(clusters) if clusters.exists() else self.forward
 
     def part(self, case, name):
         """An input of a module's test."""
@@ -106,7 +108,7 @@ class Recorded:
         self.labels = [torch.from_numpy(arrays[name]).long() for name in names]
 
     def __call__(self, points, owner, objects, clusters, **options):
-        found, points = self.labels.pop(0), points[0]
+        found, points = self.labels.pop(0), points[0].float()
         assert len(found) == len(points) and objects == len(owner) == 1
         assert int(found.max()) < clusters and options["start"] == "even"
         hot = F.one_hot(found, clusters).float()

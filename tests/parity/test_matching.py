@@ -210,9 +210,13 @@ def test_sequence(name, fixtures, network):
                 assert differing <= (1e-3 if step.frame == 1 else 1e-2), f"frame {step.frame}: {differing:.2%}"
 
 
-def test_scales_and_flips(fixtures, network):
-    """The fixtures end at frame 3, without a pool; each version's logits in turn."""
+def test_scales_and_flips(fixtures, network, monkeypatch):
+    """The fixtures end at frame 3, without a pool; each version's logits in turn.
+
+    AOC-Net's clusters are stored: one thread finds others than two do, with which our numbers are the released ones.
+    """
     video, golden = Scene(fixtures, "scene_a"), fixtures.versions
+    monkeypatch.setattr(released, "kmeans", Recorded(fixtures.clusters, "scene_a"))
     options = Augment((1.0, 1.3), flip=fixtures.system == "cfbi")
     policy = IntervalPolicy(None, recent=True)
     engine = network.default_engine.replace(augment=options, policy=policy)
@@ -229,13 +233,15 @@ def test_scales_and_flips(fixtures, network):
     try:
         for step in engine.run(network, video, "cpu"):
             versions, logits[:] = list(logits), []
-            if 0 < step.frame <= 3:
+            if step.frame:
                 for v, got in enumerate(versions):
                     wanted = torch.from_numpy(golden[f"scene_a/f{step.frame}/v{v}/logit_s4"])
                     stride = -(-got.shape[1] // wanted.shape[1])
                     torch.testing.assert_close(got[:, ::stride, ::stride], wanted, atol=5e-4, rtol=0)
                 label = engine.labels(step, geometry)[0].numpy()
                 assert (label != golden[f"scene_a/f{step.frame}/label"]).mean() <= 1e-2
+            if step.frame == 3:
+                break
     finally:
         del network.segment
 

@@ -53,7 +53,9 @@ def check_tests(config: DictConfig, processes: int) -> None:
     if all(changes is None for changes in config.tests.values()):
         return
     if processes > 1:
-        raise ConfigError(f"tests run in one process, this training has {processes}: set tests.NAME=null and use evaluate.py after it")
+        raise ConfigError(
+            f"tests run in one process, this training has {processes}: set tests.NAME=null and use evaluate.py after it"
+        )
     if config.callbacks.get("last") is None:
         raise ConfigError("tests need the last checkpoint: keep callbacks.last, or set tests.NAME=null")
     for name, changes in config.tests.items():

@@ -44,7 +44,7 @@ def kmeans(
     backend: str = "auto",
     seed: int = 0,
 ) -> Clustering:
-    """Cluster the points of every object by themselves; computed in float32, also under autocast.
+    """Cluster the points of every object by themselves; in float32, also under autocast, or in float64 as points are.
 
     Lloyd's iteration: assign each point to the nearest centre, then replace each centre by the mean of its points. A
     cluster without points keeps its centre or, with ``reseed``, gets the point of the object that is farthest from its
@@ -86,7 +86,9 @@ def kmeans(
             zeros = owner.new_zeros(batch, objects, clusters, dtype=torch.int64)
             centers = zeros[..., None].expand(-1, -1, -1, width).float()
             return Clustering(owner.new_zeros(batch, total, dtype=torch.int64), centers, zeros, zeros.sum(2))
-        layout = lay_out(points.float(), owner, objects, group=max(GROUP, clusters))
+        layout = lay_out(
+            points if points.dtype == torch.float64 else points.float(), owner, objects, group=max(GROUP, clusters)
+        )
         rows = starting_rows(layout, start, clusters, seed)
         if backend == "faiss":
             found, last, reseeded = kmeans_faiss.lloyd(layout, rows, iterations, seed)
@@ -94,7 +96,7 @@ def kmeans(
             found, last, reseeded = _lloyd(layout, rows, iterations, reseed)
         cluster = torch.where(layout.place >= 0, found.gather(1, layout.place.clamp(min=0)), -1)
         means, count = cluster_means(points, owner, cluster, objects, clusters)
-        last = torch.where(layout.count[..., None, None] > 0, last + layout.shift[:, :, None], 0.0)
+        last = torch.where(layout.count[..., None, None] > 0, last + layout.shift[:, :, None], 0.0).float()
         return Clustering(cluster, torch.where(count[..., None] > 0, means, last), count, reseeded)
 
 

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Previous
-from vosfw.model.matcher.distance import DistanceMatcher
-from vosfw.ops.matching import SortedCells, global_distance, least_of_others, sort_cells, window_distance
+from vosfw.model.matcher.distance import WindowMatcher
+from vosfw.ops.matching import SortedCells, global_distance, least_of_others, sort_cells
 
 
-class PixelMatcher(DistanceMatcher[SortedCells]):
+class PixelMatcher(WindowMatcher[SortedCells]):
     """Global matching, multi-window local matching and their background counterparts (CFBI, sections 3.2 and 3.3).
 
     Maps per object: global, local by window, the frame before's mask, the nearest other object's local by window, and
@@ -37,14 +36,9 @@ class PixelMatcher(DistanceMatcher[SortedCells]):
         atrous: int = 1,
         float16: bool = False,
     ) -> None:
-        super().__init__()
-        if not windows or min(windows) < 1 or len(set(windows)) < len(windows):
-            raise ConfigError(f"matcher.windows is {list(windows)}; wanted different radii from 1")
+        super().__init__(windows, halve=halve)
         if atrous < 1:
             raise ConfigError(f"matcher.atrous is {atrous}; wanted a step in cells from 1")
-        # The largest window first, as the released layout has it.
-        self.windows = (max(windows), *sorted(set(windows) - {max(windows)}))
-        self.halve = halve
         self.atrous = atrous
         self.float16 = float16
         self.out_channels = 3 + 2 * len(self.windows)
@@ -70,18 +64,6 @@ class PixelMatcher(DistanceMatcher[SortedCells]):
             local = self._local(query.float(), previous)
         others = self._others(torch.cat([local, whole], 2), valid)
         return torch.cat([whole, local, previous.masks[:, :, None], others], 2)
-
-    def _local(self, query: Float[Tensor, "B C h w"], previous: Previous) -> Float[Tensor, "B O W h w"]:
-        embedding, masks, size = previous.embedding.float(), previous.masks, query.shape[-2:]
-        if self.halve:
-            grid = [side // 2 + 1 for side in size]
-            query, embedding = (F.interpolate(x, grid, mode="bilinear", align_corners=True) for x in (query, embedding))
-            masks = F.interpolate(masks, grid, mode="nearest")
-        near = self._value(window_distance(query, embedding, masks, self.windows))
-        if not self.halve:
-            return near
-        wide = F.interpolate(near.flatten(0, 1), size, mode="bilinear", align_corners=True)
-        return wide.reshape(*near.shape[:3], *size)
 
     def _others(self, maps: Float[Tensor, "B O M h w"], valid: Bool[Tensor, "B O"]) -> Float[Tensor, "B O M h w"]:
         """Background maps: how near the other objects are; a class that is alone has its own map.

@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vosfw.interfaces import Previous
-from vosfw.model.matcher.distance import DistanceMatcher
-from vosfw.model.matcher.pixel import PixelMatcher
+from vosfw.model.matcher.distance import DistanceMatcher, WindowMatcher
 from vosfw.ops.kmeans import cluster_means, kmeans
 from vosfw.ops.matching import owner_of_cells
 from vosfw.ops.proxies import EPSILON, ObjectSums, Proxies, descriptor, object_sums, proxy_distance
 
 
-class ReleasedObjectMatcher(PixelMatcher):
+class ReleasedObjectMatcher(WindowMatcher[ObjectSums]):
     """Distance to an object's mean over all references together, and to its mean in the frame before by window.
 
     Its mean is painted on the frame before and stands there for the embedding. An object without a cell has the zero
@@ -49,10 +48,11 @@ class ReleasedObjectMatcher(PixelMatcher):
         channels, objects = query.shape[1], previous.masks.shape[1]
         with torch.autocast(query.device.type, enabled=False):
             query = query.float()
-            missing = [(0, 0, 0, objects - part.inside.shape[1]) for part in references]
-            inside = sum(F.pad(part.inside, pad) for part, pad in zip(references, missing, strict=True))
-            area = sum(F.pad(part.area[..., None], pad) for part, pad in zip(references, missing, strict=True))
-            means = (inside / (area + EPSILON))[:, :, None]
+            inside, area = query.new_zeros(len(query), objects, channels), query.new_zeros(len(query), objects)
+            for sums in references:
+                missing = objects - sums.area.shape[1]
+                inside, area = inside + F.pad(sums.inside, (0, 0, 0, missing)), area + F.pad(sums.area, (0, missing))
+            means = (inside / (area + EPSILON)[..., None])[:, :, None]
             whole = proxy_distance(query, [Proxies(means, torch.ones_like(means[..., 0], dtype=torch.bool))], objects)
             vectors = descriptor(previous.index)[..., :channels]
             painted = torch.einsum("bohw,boc->bchw", previous.masks, vectors)
@@ -130,7 +130,8 @@ class ReleasedClusterMatcher(DistanceMatcher[Cells]):
             if not wanted:
                 continue
             one = torch.zeros(1, len(own), dtype=torch.long, device=own.device)
-            found = kmeans(own[None], one, 1, wanted, start="even", reseed=False, backend="torch")
+            # In float64, as SciPy does: which centre is nearest hangs on the last digit.
+            found = kmeans(own[None].double(), one, 1, wanted, start="even", reseed=False, backend="torch")
             rows = points[: len(own)] if self.wrong_means else own
             twin, sizes = cluster_means(rows[None], one, found.cluster, 1, wanted)
             centers[k, :wanted], means[k, :wanted] = found.centers[0, 0], twin[0, 0]
