@@ -42,8 +42,8 @@ class ConditioningLayer(nn.Module):
         """The condition of ``z``, or of ``common - z``, which is never built: all but the selection is linear."""
         flat, size = z.flatten(3), z.shape[3] * z.shape[4]
         if self.phi is None:
-            mean = flat.mean(3)
-            return self.mlp(mean if common is None else common.mean((2, 3))[:, None] - mean)
+            pooled = flat.mean(3)
+            return self._code(pooled if common is None else common.mean((2, 3))[:, None] - pooled)
         confidence = self._score(flat)
         if common is not None:
             confidence = self._score(common.flatten(2)[:, None]) - confidence
@@ -59,7 +59,11 @@ class ConditioningLayer(nn.Module):
         pooled = (flat @ share[..., None])[..., 0]
         if common is not None:
             pooled = share @ common.flatten(2).transpose(1, 2) - pooled
-        return self.mlp(pooled)
+        return self._code(pooled)
+
+    def _code(self, pooled: Float[Tensor, "B O C"]) -> Float[Tensor, "B O C"]:
+        code: Tensor = self.mlp(pooled)
+        return code
 
     def _score(self, flat: Float[Tensor, "B O C n"]) -> Float[Tensor, "B O n"]:
         assert self.phi is not None
