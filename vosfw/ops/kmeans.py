@@ -13,6 +13,9 @@ from vosfw.ops.kmeans_start import STARTS, score_vectors, square_norm, starting_
 from vosfw.ops.object_rows import GROUP, ObjectRows, lay_out
 
 BACKENDS = ("auto", "torch", "faiss")
+AUTO = "torch"
+"""On a CPU the two differ by at most 1.5 in time, either way (docs/benchmarks.md), and only torch does without waiting
+for a GPU, fills empty clusters by our rule and stops when nothing changes; so it is the choice whatever the size."""
 BLOCK = {"cpu": 2**20, "cuda": 2**26}
 """Similarities of points and centres held at once; on a CPU they stay in the cache."""
 ROUNDING = 1e-5
@@ -65,7 +68,7 @@ def kmeans(
         reseed: Give an empty cluster a new centre.
         backend: ``torch`` clusters all objects at once on the points' device. ``faiss`` takes one after the other, on
             the GPU if the points are there and faiss sees it; it fills empty clusters by its own rule: half of a large
-            one. ``auto`` is ``torch``.
+            one. ``auto`` is ``torch`` (see ``AUTO``).
         seed: Of the starting centres.
 
     Raises:
@@ -88,7 +91,7 @@ def kmeans(
             return Clustering(owner.new_zeros(batch, total, dtype=torch.int64), centers, zeros, zeros.sum(2))
         layout = lay_out(points.float(), owner, objects, group=max(GROUP, clusters))
         rows = starting_rows(layout, start, clusters, seed)
-        if backend == "faiss":
+        if (AUTO if backend == "auto" else backend) == "faiss":
             found, last, reseeded = kmeans_faiss.lloyd(layout, rows, iterations, seed)
         else:
             found, last, reseeded = _lloyd(layout, rows, iterations, reseed)
