@@ -14,8 +14,8 @@ from vosfw.ops.object_rows import GROUP, ObjectRows, lay_out
 
 BACKENDS = ("auto", "torch", "faiss")
 AUTO = "torch"
-"""On a CPU the two differ by at most 1.5 in time, either way (docs/benchmarks.md), and only torch does without waiting
-for a GPU, fills empty clusters by our rule and stops when nothing changes; so it is the choice whatever the size."""
+"""On a CPU neither is faster throughout (docs/benchmarks.md). Only torch does without waiting for a GPU, fills empty
+clusters by our rule and stops when nothing changes; so it is the choice whatever the size."""
 BLOCK = {"cpu": 2**20, "cuda": 2**26}
 """Similarities of points and centres held at once; on a CPU they stay in the cache."""
 ROUNDING = 1e-5
@@ -110,7 +110,7 @@ def _lloyd(
         start.device.type == "cpu",
         (start.shape[2], layout.width),
     )
-    block = max(BLOCK[start.device.type] // (clusters * rows.shape[1]), 1)
+    block = max(BLOCK.get(start.device.type, BLOCK["cpu"]) // (clusters * rows.shape[1]), 1)
     scores = rows.new_empty(min(block, len(rows)), clusters, rows.shape[1])
     score, norm = rows.new_empty(rows.shape[:2]), square_norm(layout)
     cluster, before = score.new_empty(2, *score.shape, dtype=torch.int64)
