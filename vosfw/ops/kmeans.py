@@ -13,9 +13,8 @@ from vosfw.ops.kmeans_start import STARTS, score_vectors, square_norm, starting_
 from vosfw.ops.object_rows import GROUP, ObjectRows, lay_out
 
 BACKENDS = ("auto", "torch", "faiss")
-AUTO = "torch"
-"""On a CPU neither is faster throughout (docs/benchmarks.md). Only torch does without waiting for a GPU, fills empty
-clusters by our rule and stops when nothing changes; so it is the choice whatever the size."""
+MANY = 128
+"""Clusters from which faiss is the faster one on a CPU, up to twice (docs/benchmarks.md). A GPU would wait for it."""
 BLOCK = {"cpu": 2**20, "cuda": 2**26}
 """Similarities of points and centres held at once; on a CPU they stay in the cache."""
 ROUNDING = 1e-5
@@ -68,7 +67,7 @@ def kmeans(
         reseed: Give an empty cluster a new centre.
         backend: ``torch`` clusters all objects at once on the points' device. ``faiss`` takes one after the other, on
             the GPU if the points are there and faiss sees it; it fills empty clusters by its own rule: half of a large
-            one. ``auto`` is ``torch`` (see ``AUTO``).
+            one. ``auto`` is ``faiss`` on a CPU from 128 clusters if ``reseed``, else ``torch``.
         seed: Of the starting centres.
 
     Raises:
@@ -92,7 +91,7 @@ def kmeans(
         wide = points if points.dtype == torch.float64 else points.float()
         layout = lay_out(wide, owner, objects, group=max(GROUP, clusters))
         rows = starting_rows(layout, start, clusters, seed)
-        if (AUTO if backend == "auto" else backend) == "faiss":
+        if backend == "faiss" or (backend == "auto" and reseed and clusters >= MANY and points.device.type == "cpu"):
             found, last, reseeded = kmeans_faiss.lloyd(layout, rows, iterations, seed)
         else:
             found, last, reseeded = _lloyd(layout, rows, iterations, reseed)
