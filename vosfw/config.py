@@ -58,6 +58,30 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictCo
         GlobalHydra.instance().hydra = around
 
 
+def choose(group: str, wanted: str | Mapping[str, Any]) -> DictConfig:
+    """What a choice of a config group stands for, outside the lists of defaults.
+
+    Args:
+        group: Such as ``data/perturbation``.
+        wanted: The name of a choice, or ``{name: choice, option: value, ...}``.
+
+    Raises:
+        ConfigError: If the choice or an option is unknown; the nearest known choices are listed.
+    """
+    options = {"name": wanted} if isinstance(wanted, str) else dict(wanted)
+    if not isinstance(name := options.pop("name", None), str):
+        raise ConfigError(f"{group}: got {wanted}; wanted the name of a choice, or {{name: choice, option: value}}")
+    if name not in (known := choices(group)):
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(f"{group}={name}: no such choice{hint} There are {', '.join(known)}.")
+    part = compose([f"+{group}@part={name}"], "evaluate").part
+    if unknown := [key for key in options if key not in part]:
+        own = ", ".join(key for key in part if key != "_target_") or "none"
+        raise ConfigError(f"{group}: {name} has no option {', '.join(unknown)}; it has {own}")
+    return OmegaConf.merge(part, options)  # type: ignore[return-value]
+
+
 def with_engine(overrides: Sequence[str], config_name: str) -> list[str]:
     """The overrides, and with ``model=X`` the engines that X has of its own: ``engine/X.yaml`` and ``X_train.yaml``.
 

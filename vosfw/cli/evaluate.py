@@ -20,13 +20,14 @@ from vosfw.config import (
     ENGINE_PREFIX,
     MODEL_PREFIXES,
     check_targets,
+    compose,
     config_dir,
     instantiate,
     instantiate_model,
     to_container,
 )
 from vosfw.data.files import replacing
-from vosfw.errors import VosfwError
+from vosfw.errors import ConfigError, VosfwError
 from vosfw.hub import EMBEDDED, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
 from vosfw.job import checksum
@@ -49,8 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return launch(evaluate, "evaluate", arguments, __file__)
 
 
-def evaluate(config: DictConfig) -> float | None:
+def evaluate(config: DictConfig, watchers: Sequence[pl.Callback] = ()) -> float | None:
     """Evaluate by a composed configuration whose ``run_dir`` is set; returns J&F, for sweeps.
+
+    Args:
+        config: As evaluate.yaml has it; with ``robustness`` the whole benchmark is run.
+        watchers: Further callbacks.
 
     Raises:
         ConfigError: If an option has an illegal value.
@@ -60,10 +65,12 @@ def evaluate(config: DictConfig) -> float | None:
     """
     quiet()
     pl.seed_everything(config.seed, workers=True, verbose=False)
+    if config.robustness is not None:
+        from vosfw.cli.robustness import benchmark  # which needs this module
+
+        return benchmark(config)
     segmenter, name = build_segmenter(config)
-    warning = ""
-    if config.ckpt_path is None and any(True for _ in segmenter.parameters()):
-        warning = f"UNTRAINED: no ckpt_path was given, so {name} is evaluated with random weights"
+    warning = untrained(config, segmenter, name)
     if warning and not config.quiet:
         logger.warning(warning)
     module = VOSModule(
@@ -72,7 +79,7 @@ def evaluate(config: DictConfig) -> float | None:
         metrics=instantiate(config.metrics),
         compile=compile_options(config),
     )
-    trainer = build_trainer(config, progress=not config.quiet)
+    trainer = build_trainer(config, progress=not config.quiet, watchers=watchers)
     datamodule = instantiate(config.data)
     module.ledger = ledger = Ledger(Path(config.run_dir), about(config, segmenter), resume=config.resume)
     done = ledger.done
@@ -114,6 +121,13 @@ def build_segmenter(config: DictConfig) -> tuple[Segmenter[Any], str]:
     return segmenter, stored.name
 
 
+def untrained(config: DictConfig, segmenter: Segmenter[Any], name: str) -> str:
+    """A warning, if the network has weights and they are random."""
+    if config.ckpt_path is not None or not any(True for _ in segmenter.parameters()):
+        return ""
+    return f"UNTRAINED: no ckpt_path was given, so {name} is evaluated with random weights"
+
+
 def publish(config: DictConfig, name: str, result: JAndFResult, fps: float) -> str:
     """Write the results to the run's folder; returns what to show of them.
 
@@ -144,13 +158,13 @@ def peak_memory() -> tuple[str, float]:
 def with_checkpoint(arguments: list[str]) -> list[str]:
     """The arguments, with model and engine of the checkpoint that ``ckpt_path=`` names as the choices to start from.
 
-    Without ``ckpt_path=``, ``model=`` and ``experiment=`` it is the embedded network's.
+    Without ``ckpt_path=``, ``model=`` and an experiment with a model it is the embedded network's.
     They become choices of Hydra's groups, so that ``engine.policy.every=3`` or ``engine/corrector=...`` apply on top.
 
     Raises:
         CheckpointError: If the checkpoint cannot be read or its configuration is refused.
     """
-    if not any(argument.startswith(("ckpt_path=", "model=", "experiment=")) for argument in arguments):
+    if not any(argument.startswith(("ckpt_path=", "model=")) for argument in arguments) and not _has_model(arguments):
         arguments = [*arguments, f"ckpt_path='{EMBEDDED}'"]
     given = [i for i, argument in enumerate(arguments) if argument.startswith("ckpt_path=")]
     text = arguments[given[-1]].partition("=")[2].strip("'\"") if given else "null"
@@ -173,6 +187,18 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
         extra += [] if chosen else [f"{group}={STORED}"]
     place = given[-1] + 1
     return [*arguments[:place], *extra, *arguments[place:]]
+
+
+def _has_model(arguments: Sequence[str]) -> bool:
+    """Whether an experiment among the arguments says which network is evaluated."""
+    experiments = [argument for argument in arguments if argument.startswith("experiment=")]
+    if not experiments:
+        return False
+    try:
+        chosen, plain = compose(experiments, "evaluate"), compose((), "evaluate")
+    except ConfigError:
+        return True  # which is reported where everything is composed
+    return chosen.ckpt_path is not None or bool(chosen.model != plain.model)
 
 
 def store(group: str, content: Mapping[str, Any]) -> None:

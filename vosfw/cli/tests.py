@@ -2,11 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vosfw.cli.evaluate import evaluate
-from vosfw.config import compose, to_container
+from vosfw.config import choose, compose, config_dir, instantiate, to_container
 from vosfw.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def run_tests(config: DictConfig, checkpoint: Path) -> dict[str, float | None]:
         with open_dict(base):
             for group in GROUPS:
                 plain = OmegaConf.create(to_container(config[group]))
-                base[group] = OmegaConf.merge(plain, changes.get(group) or {})
+                base[group] = changed(group, plain, changes.get(group) or {})
             base.callbacks = {}
             base.trainer.accelerator = config.trainer.accelerator
             base.trainer.precision = config.trainer.precision
@@ -44,11 +45,32 @@ def run_tests(config: DictConfig, checkpoint: Path) -> dict[str, float | None]:
     return found
 
 
+def changed(group: str, plain: DictConfig, changes: DictConfig | dict[str, Any]) -> DictConfig:
+    """A group's configuration with a test's changes.
+
+    A part may be changed by name as on the command line: ``perturbation: gaussian_noise``, or with options
+    ``perturbation: {name: gaussian_noise, severity: 4}``.
+
+    Raises:
+        ConfigError: If a name or one of its options is unknown.
+    """
+    options = to_container(OmegaConf.create(changes))
+    named = {
+        key: choose(f"{group}/{key}", value)
+        for key, value in options.items()
+        if (isinstance(value, str) or (isinstance(value, dict) and "name" in value))
+        and (config_dir() / group / key).is_dir()
+    }
+    found: Any = OmegaConf.merge(plain, {key: value for key, value in options.items() if key not in named})
+    found.update(named)
+    return DictConfig(found)
+
+
 def check_tests(config: DictConfig, processes: int) -> None:
     """Refuse tests that cannot be run.
 
     Raises:
-        ConfigError: Saying why.
+        ConfigError: Saying why; also if a part or a perturbation is unknown.
     """
     if all(changes is None for changes in config.tests.values()):
         return
@@ -61,3 +83,7 @@ def check_tests(config: DictConfig, processes: int) -> None:
     for name, changes in config.tests.items():
         if unknown := sorted(set(changes or {}) - {*GROUPS}):
             raise ConfigError(f"tests.{name} changes {', '.join(unknown)}; wanted some of {', '.join(GROUPS)}")
+        for group, own in (changes or {}).items():
+            merged = changed(group, OmegaConf.create(to_container(config[group])), own or {})
+            if group == "data" and merged.get("perturbation") is not None:
+                instantiate(merged.perturbation)

@@ -87,8 +87,10 @@ def train(config: DictConfig) -> float | None:
     return score
 
 
-def build_trainer(config: DictConfig, run_logger: Any = None, *, progress: bool = True) -> pl.Trainer:
-    """The trainer with the configured callbacks; without a progress bar if ``progress`` is False.
+def build_trainer(
+    config: DictConfig, run_logger: Any = None, *, progress: bool = True, watchers: Sequence[pl.Callback] = ()
+) -> pl.Trainer:
+    """The trainer with the configured callbacks and further ones; without a progress bar if ``progress`` is False.
 
     Raises:
         ConfigError: If Lightning refuses an option.
@@ -96,7 +98,7 @@ def build_trainer(config: DictConfig, run_logger: Any = None, *, progress: bool 
     parts = {
         name: part for name, part in config.callbacks.items() if part is not None and (progress or name != "progress")
     }
-    callbacks = [instantiate(part) for part in parts.values()]
+    callbacks = [*(instantiate(part) for part in parts.values()), *watchers]
     options: dict[str, Any] = {} if run_logger is None else {"logger": run_logger}
     if not progress:
         options["enable_progress_bar"] = False

@@ -10,6 +10,8 @@ import torch
 from vosfw.data.augment import ClipAugment
 from vosfw.data.dataset import VideoDataset
 from vosfw.data.loader import ClipLoader, Progress, VideoLoader
+from vosfw.data.perturbation.base import Perturbation, PerturbedDataset
+from vosfw.data.perturbation.none import NoPerturbation
 from vosfw.data.sampler import ClipSampler, process
 from vosfw.errors import ConfigError
 from vosfw.types import Clip
@@ -30,6 +32,7 @@ class VOSDataModule(pl.LightningDataModule):
         predict: Videos to predict; ``test`` by default.
         sampler: Makes the sampler of the training set.
         augment: Turns what is read into what is trained on; STCN's by default.
+        perturbation: What befalls the videos of test and prediction; none by default.
         batch_size: Training clips per step and process.
         num_workers: Processes that read training clips; None: one per CPU core, up to 4.
         root: Of the files. Like the following three, only kept to be seen: configs refer to it.
@@ -46,6 +49,7 @@ class VOSDataModule(pl.LightningDataModule):
         predict: Source | None = None,
         sampler: Callable[[VideoDataset], ClipSampler] | None = None,
         augment: ClipAugment | None = None,
+        perturbation: Perturbation | None = None,
         batch_size: int = 4,
         num_workers: int | None = None,
         root: str | None = None,
@@ -58,6 +62,7 @@ class VOSDataModule(pl.LightningDataModule):
         if batch_size < 1 or workers < 0:
             raise ConfigError(f"Wanted batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}.")
         self.augment = ClipAugment() if augment is None else augment
+        self.perturbation = NoPerturbation() if perturbation is None else perturbation
         self.batch_size, self.num_workers = batch_size, workers
         self.root, self.split, self.train_split, self.val_split = root, split, train_split, val_split
         self.train_sampler: ClipSampler | None = None
@@ -84,7 +89,10 @@ class VOSDataModule(pl.LightningDataModule):
         if source is None:
             raise ConfigError(f"This data module has no '{name}' videos. Set data.{name}.")
         if name not in self._datasets:
-            self._datasets[name] = source if isinstance(source, VideoDataset) else source()
+            videos = source if isinstance(source, VideoDataset) else source()
+            if name in ("test", "predict") and not isinstance(self.perturbation, NoPerturbation):
+                videos = PerturbedDataset(videos, self.perturbation)
+            self._datasets[name] = videos
         return self._datasets[name]
 
     def train_dataloader(self) -> ClipLoader:

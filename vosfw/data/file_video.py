@@ -58,6 +58,17 @@ class FileVideo(Video):
         """Height and width of the first frame; all others must agree."""
         return self._source.size if isinstance(self._source, VideoFile) else frame_size(self._source[0])
 
+    def frame_path(self, index: int) -> Path:
+        """The file of a frame; of a video file's frame the place it would have in a folder of the file's name."""
+        source = self._source
+        if isinstance(source, VideoFile):
+            return source.path.with_suffix("") / f"{self.frames[index]}.png"
+        return source[index]
+
+    def mask_path(self, index: int) -> Path:
+        """The file of an annotated frame's mask."""
+        return self._masks[index]
+
     def frame(self, index: int) -> UInt8[Tensor, "3 Y X"]:
         """One RGB frame.
 

@@ -58,7 +58,7 @@ class ReadAhead:
         return len(self.video)
 
     def frame(self, index: int) -> Tensor:
-        """RGB, uint8 [3, Y, X]; frames are to be asked for in increasing order."""
+        """RGB, uint8 or float32 around 0..1, [3, Y, X]; frames are to be asked for in increasing order."""
         for t, frame in self._frames:
             if t == index:
                 return frame

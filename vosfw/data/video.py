@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-from jaxtyping import Integer, UInt8
+from jaxtyping import Float32, Integer, UInt8
 from torch import Tensor
 
 from vosfw.errors import DatasetError
@@ -50,14 +50,14 @@ class Video(ABC):
         """Height and width in pixels."""
 
     @abstractmethod
-    def frame(self, index: int) -> UInt8[Tensor, "3 Y X"]:
-        """One RGB frame."""
+    def frame(self, index: int) -> UInt8[Tensor, "3 Y X"] | Float32[Tensor, "3 Y X"]:
+        """One RGB frame: uint8, or, of some perturbed videos, float32 around 0..1."""
 
     @abstractmethod
     def id_map(self, index: int) -> Integer[Tensor, "Y X"]:
         """The user's object ids in one annotated frame: 0 background, 255 unlabelled; uint8 if they fit."""
 
-    def read(self, index: int) -> tuple[UInt8[Tensor, "3 Y X"], Integer[Tensor, "Y X"]]:
+    def read(self, index: int) -> tuple[UInt8[Tensor, "3 Y X"] | Float32[Tensor, "3 Y X"], Integer[Tensor, "Y X"]]:
         """An annotated frame and its object ids."""
         return self.frame(index), self.id_map(index)
 

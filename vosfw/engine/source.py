@@ -29,7 +29,7 @@ class VideoSource(Protocol):
         ...
 
     def frame(self, index: int) -> Tensor:
-        """RGB, uint8 [3, Y, X]."""
+        """RGB, uint8 or float32 around 0..1, [3, Y, X]."""
         ...
 
     def given_mask(self, index: int) -> Tensor:

@@ -174,8 +174,9 @@ class JAndF(Metric):  # type: ignore[misc]  # torchmetrics is not followed
             for slot, key in enumerate(ids):
                 scored = values[begins[slot] + 1 : end, slot].T
                 if scored.shape[1]:
-                    objects[key] = ObjectResult(Score.of_frames(*scored), *map(tuple, scored.tolist()))
+                    j, f = scored.tolist()
                     group = header.get("groups", [""] * len(ids))[slot]
+                    objects[key] = ObjectResult(Score.of_frames(*scored), tuple(j), tuple(f), group)
                     groups.setdefault(group, []).append(objects[key].score)
             mean = Score.mean(found.score for found in objects.values())
             sequences[video] = SequenceResult(mean, tuple(counted), objects)

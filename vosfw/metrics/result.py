@@ -44,6 +44,8 @@ class ObjectResult(NamedTuple):
     j: tuple[float, ...]
     """Per scored frame; of an object that joins later these are the last ones of its video."""
     f: tuple[float, ...]
+    group: str = ""
+    """``seen`` or ``unseen``, if the category is known (YouTube-VOS)."""
 
 
 class SequenceResult(NamedTuple):
@@ -99,7 +101,7 @@ class JAndFResult(NamedTuple):
         for name, sequence in self.sequences.items():
             objects: dict[str, Any] = {}
             for key, found in sequence.objects.items():
-                objects[str(key)] = _plain(found.score)
+                objects[str(key)] = _plain(found.score) | ({"group": found.group} if found.group else {})
                 if per_frame:
                     objects[str(key)] |= {"j_per_frame": list(found.j), "f_per_frame": list(found.f)}
             sequences[name] = {**_plain(sequence.score), "objects": objects}
