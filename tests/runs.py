@@ -26,14 +26,27 @@ SMALL_MATCHING = [
     "model.encoder.width=16",
     "model.encoder.low_width=8",
     "model.embedding_dim=16",
-    "model.matcher.windows=[2,4]",
     "model.ensembler.out_channels=32",
     "model.ensembler.prehead=16",
     "model.decoder.width=32",
     "model.decoder.skip_width=16",
 ]
-SMALL_CFBI = ["model=cfbi", "model.ensembler.widths=[32,64,64]", *SMALL_MATCHING]
-SMALL_RPCM = ["model=rpcm", "model.ensembler.widths=[32,64]", *SMALL_MATCHING]
+WINDOWS = "windows=[2,4]"
+SMALL_CFBI = ["model=cfbi", "model.ensembler.widths=[32,64,64]", f"model.matcher.{WINDOWS}", *SMALL_MATCHING]
+SMALL_RPCM = ["model=rpcm", "model.ensembler.widths=[32,64]", f"model.matcher.{WINDOWS}", *SMALL_MATCHING]
+SMALL_AOC = [
+    "model=aoc",
+    "model.ensembler.widths=[32,64]",
+    "model.matcher.levels=[1,4,pixel]",
+    f"model.matcher.pixel.{WINDOWS}",
+    *SMALL_MATCHING,
+]
+SMALL_AOC_RELEASED = [
+    "model=aoc_released",
+    "model.ensembler.widths=[32,64]",
+    f"model.matcher.matchers.pixel.{WINDOWS}",
+    *SMALL_MATCHING,
+]
 TRAIN = [*NETWORK, *DATA, "trainer.log_every_n_steps=1", *QUIET, "logger=csv"]
 EVALUATE = [*DATA, *QUIET]
 

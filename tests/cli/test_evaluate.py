@@ -237,16 +237,19 @@ def test_a_checkpoint_that_would_run_code_is_refused(run, tmp_path, capsys):
     assert not (tmp_path / "owned").exists()
 
 
-TRAINED = [name for name in choices("experiment") if "python train.py" in (CONFIGS / f"{name}.yaml").read_text()]
+TEXTS = {name: (CONFIGS / f"{name}.yaml").read_text() for name in choices("experiment")}
+TRAINED = [name for name, text in TEXTS.items() if "python train.py" in text]
+EVALUATED = [name for name, text in TEXTS.items() if f"python evaluate.py experiment={name}" in text]
 SMALL = ["model.encoder.name=resnet18", "model.value_dim=32", "model.decoder.widths=[32,16,16]"]
+MIXTURE = ["data.train.repeats=1", "~data.train.ratios", "~data.train.repeats"]
 SMALL_MATCHING = ["model.encoder.name=resnet18", "model.encoder.width=32", "model.ensembler.out_channels=32"]
 
 
 def small(name):
-    return SMALL_MATCHING if name.startswith(("cfbi", "rpcm")) else SMALL
+    return SMALL_MATCHING if name.startswith(("aoc", "cfbi", "rpcm")) else SMALL
 
 
-@pytest.mark.parametrize("name", sorted({*choices("experiment")} - {*TRAINED}))
+@pytest.mark.parametrize("name", EVALUATED)
 def test_experiments_run(name, tmp_path):
     options = ["data=synthetic", "data.split=test", *EVALUATE, "data.test.videos=1", f"experiment={name}"]
     options.append(f"run_dir={tmp_path}")
@@ -262,7 +265,8 @@ def test_experiments_train(name, tmp_path):
     options += ["trainer.max_steps=2", "trainer.devices=1", "trainer.precision=32-true", "trainer.val_check_interval=2"]
     options += {
         "embedded": ["data.train.photographs=null"],
-        "rpcm_davis": [*SMALL_MATCHING, "data.train.repeats=1", "~data.train.ratios", "~data.train.repeats"],
+        "aoc_davis": [*SMALL_MATCHING, *MIXTURE],
+        "rpcm_davis": [*SMALL_MATCHING, *MIXTURE],
         "stcn_stage0": [*SMALL, "model.encoder.pretrained=false", "model.value_encoder.trunk.pretrained=false"],
     }.get(name, small(name))
     assert train(options) == 0

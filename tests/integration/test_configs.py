@@ -78,13 +78,27 @@ def test_it_composes_and_builds(path, tmp_path):
         assert all(instantiate(part) is not None for part in node.values())
 
 
+def experiment(path: Path) -> tuple[list[str], str]:
+    """Overrides that choose an experiment, or a part of one (in a folder of its own), and the root config for it."""
+    if len(path.parts) == 2:
+        text = (config_dir() / path).read_text()
+        return [f"experiment={path.stem}"], "evaluate" if f"evaluate.py experiment={path.stem}" in text else "train"
+    group = path.parent.as_posix()
+    wholes = [whole for whole in EXPERIMENTS if any(f"/{group}" in part for part in defaults(whole))]
+    return [f"experiment={wholes[0].stem}", f"{group}={path.stem}"], "train"
+
+
+def defaults(path: Path) -> list[str | Mapping]:
+    return list(options(path).get("defaults", []))
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=str)
 def test_what_an_experiment_sets_holds(path, tmp_path):
     own = {key: value for key, value in options(path).items() if key != "defaults"}
-    root = "train" if {"trainer", "optimizer", "loss", "tests", "hydra"} & set(own) else "evaluate"
+    overrides, root = experiment(path)
     # What a sweep runs over is Hydra's own, and no part of the composition.
     own.pop("hydra", None)
-    config = compose([f"experiment={path.stem}", f"run_dir={tmp_path}"], root)
+    config = compose([*overrides, f"run_dir={tmp_path}"], root)
     composed = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
     def compare(wanted, got, place):

@@ -1,8 +1,8 @@
-"""CFBI's and RPCM's own rules; what every network promises is in test_contract.py."""
+"""The matching networks' own rules; what every network promises is in test_contract.py."""
 
 import pytest
 import torch
-from runs import SMALL_CFBI, SMALL_RPCM
+from runs import SMALL_AOC, SMALL_AOC_RELEASED, SMALL_CFBI, SMALL_RPCM
 from scenes import ToyVideo
 
 from vosfw.config import compose, instantiate_engine, instantiate_model
@@ -13,6 +13,7 @@ from vosfw.model.matching_network import one_hot_cells
 from vosfw.types import VOID, ObjectMasks
 
 SIZE, CELLS = (33, 49), (9, 13)
+FAMILY = {"cfbi": SMALL_CFBI, "rpcm": SMALL_RPCM, "aoc": SMALL_AOC, "aoc_released": SMALL_AOC_RELEASED}
 
 
 def make(*options, small=SMALL_RPCM):
@@ -48,9 +49,9 @@ def masks_of(slots, seed=0, valid=None):
     return ObjectMasks.from_labels(labels_of(slots, seed), given)
 
 
-@pytest.mark.parametrize(("small", "name"), [(SMALL_CFBI, "cfbi"), (SMALL_RPCM, "rpcm")], ids=["cfbi", "rpcm"])
-def test_with_its_own_engine_no_video_leaks_into_the_next(small, name):
-    network, engine = make(small=small), instantiate_engine(compose([f"model={name}"]).engine)
+@pytest.mark.parametrize("name", FAMILY)
+def test_with_its_own_engine_no_video_leaks_into_the_next(name):
+    network, engine = make(small=FAMILY[name]), instantiate_engine(compose([f"model={name}"]).engine)
     one, two = ToyVideo(seed=1, frames=8, late={1: 6}), ToyVideo(seed=2, frames=8, late={1: 3})
     before = {key: value.clone() for key, value in network.state_dict().items()}
 
@@ -115,9 +116,11 @@ def test_a_removed_object_keeps_the_memories_and_has_no_say(network, features):
     torch.testing.assert_close(network.segment(features.at(2), same)[0][:, :, :2], logits[:, :, :2])
 
 
-def test_slots_that_are_not_in_use_change_nothing(network, features):
+@pytest.mark.parametrize("name", FAMILY)
+def test_slots_that_are_not_in_use_change_nothing(name):
     """Whatever their channel holds, given or predicted."""
-    found = []
+    network, found = make(small=FAMILY[name]), []
+    features = network.encode(torch.rand(2, 3, 3, *SIZE, generator=torch.Generator().manual_seed(1)))
     for extra in (0, 2):
         states = []
         for t, seed in ((0, 0), (1, 1)):
