@@ -42,13 +42,15 @@ class ConditioningLayer(nn.Module):
         """The condition of ``z``, or of ``common - z``, which is never built: all but the selection is linear."""
         flat = z.flatten(3)
         if self.phi is None:
-            mean = flat.mean(3)
-            return self.mlp(mean if common is None else common.mean((2, 3))[:, None] - mean)
-        share = self.share(z, common)
-        pooled = (flat @ share[..., None])[..., 0]
-        if common is not None:
-            pooled = share @ common.flatten(2).transpose(1, 2) - pooled
-        return self.mlp(pooled)
+            pooled = flat.mean(3)
+            pooled = pooled if common is None else common.mean((2, 3))[:, None] - pooled
+        else:
+            share = self.share(z, common)
+            pooled = (flat @ share[..., None])[..., 0]
+            if common is not None:
+                pooled = share @ common.flatten(2).transpose(1, 2) - pooled
+        code: Tensor = self.mlp(pooled)
+        return code
 
     def share(
         self, z: Float[Tensor, "B O C h w"], common: Float[Tensor, "B C h w"] | None = None

@@ -40,7 +40,8 @@ class ProxyMatcher(DistanceMatcher[Proxies]):
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> Proxies:
         """See ``Matcher.index``: the proxies."""
         with torch.autocast(embedding.device.type, enabled=False):
-            return self.proxies(embedding.float(), masks.float(), self.count)
+            proxies: Proxies = self.proxies(embedding.float(), masks.float(), self.count)
+            return proxies
 
     def index_previous(
         self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]
