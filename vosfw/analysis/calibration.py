@@ -117,10 +117,7 @@ def draw_calibration(
                 name = f"frame {item.frame}: " + (f"object {label}" if label else "background")
                 for i, part in enumerate(_rows(item, row)):
                     tiles += [torch.full_like(tile, 255) if i else tile, *(heat(values) for _, values in part)]
-                    captions += [
-                        "" if i else name,
-                        *(f"{step}: {what}" for step, (what, _) in zip(item.steps, part, strict=True)),
-                    ]
+                    captions += ["" if i else name, *(what for what, _ in part)]
     columns = 1 + len(results[0].steps) if results else 1
     return with_heat_legend(contact_sheet(tiles, columns, height, captions), "low ", "high")
 
@@ -136,10 +133,10 @@ def _maps(gate: CalibrationGate, x: Tensor, gains: Tensor) -> tuple[Tensor, Tens
 def _rows(item: CalibrationSteps, row: int) -> list[list[tuple[str, Tensor]]]:
     """What is to be drawn of an object, with a caption each: per row, per step."""
     before, after, weight = [], [], []
-    for old, new, cells, gains in zip(item.before, item.after, item.weight, item.gains, strict=True):
+    for step, old, new, cells, gains in zip(item.steps, *item[4:], strict=True):
         both = torch.stack([old[row], new[row]])
         both = (both - both.min()) / (both.max() - both.min()).clamp_min(1e-12)
-        before.append(("before", both[0]))
-        after.append((f"after (gain {gains[row].mean():.2f} ± {gains[row].std():.2f})", both[1]))
+        before.append((f"{step}: before", both[0]))
+        after.append((f"after: gain {gains[row].mean():.2f} ± {gains[row].std():.2f}", both[1]))
         weight.append(("cells that count" if bool(cells[row].any()) else "no cell counts", cells[row]))
     return [before, after, weight]
