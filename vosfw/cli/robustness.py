@@ -16,11 +16,9 @@ from tqdm import tqdm
 
 from vosfw.analysis.perturbation import plot_robustness
 from vosfw.cli.evaluate import about, build_segmenter, evaluate, untrained
-from vosfw.cli.launch import check_writable
+from vosfw.cli.perturbed_files import write
 from vosfw.config import choose, instantiate, to_container
-from vosfw.data.export import check_format, claim, write_perturbed
 from vosfw.data.files import replacing
-from vosfw.data.perturbation.base import Perturbation
 from vosfw.errors import ConfigError
 from vosfw.metrics.robustness import Robustness, object_scores, robustness
 from vosfw.module import FrameCallback, FrameResult, VOSModule
@@ -45,7 +43,7 @@ def benchmark(config: DictConfig) -> float | None:
     nodes = perturbations(config)
     built = {name: instantiate(node) for name, node in nodes.items()}
     if config.robustness.write is not None:
-        write(config, nodes, built)
+        write(config, nodes, {name: each for name, each in built.items() if name != CLEAN})
         return None
     leader = getattr(rank_zero_only, "rank", 0) == 0
     segmenter, model = build_segmenter(config)
@@ -187,34 +185,3 @@ def publish(
     if not config.quiet:
         sys.stdout.write(f"\n{found.to_text()}{warning}\nresults, masks and plot: {folder}\n")
     return found.mean.value
-
-
-def write(config: DictConfig, nodes: Mapping[str, DictConfig], built: Mapping[str, Perturbation]) -> None:
-    """Write every perturbed set to ``robustness.write``, in the layout of the data set.
-
-    Raises:
-        OutputError: If a folder cannot be written, or holds other files.
-        ConfigError: If the frames of a perturbation fit no file.
-    """
-    target, suffix = Path(config.robustness.write).expanduser(), config.robustness.format
-    check_writable(target)
-    videos = instantiate(config.data).dataset("test")
-    root = None if config.data.get("root") is None else Path(config.data.root)
-    source = json.dumps({key: value for key, value in to_container(config.data).items() if key in ("test", "root")})
-    sets = {name: each for name, each in built.items() if name != CLEAN}
-    notes = {}
-    for name, perturbation in sets.items():
-        recipe = json.dumps(to_container(nodes[name]))
-        notes[name] = {"data": source, "perturbation": recipe, "format": suffix}
-        check_format(perturbation, suffix)
-        claim(target / name, notes[name], resume=config.resume)
-    with tqdm(total=sum(videos.lengths) * len(sets), unit="frame", disable=config.quiet) as bar:
-        for name, perturbation in sets.items():
-            bar.set_description(name)
-            written = write_perturbed(
-                videos, perturbation, target / name, root=root, suffix=suffix, about=notes[name], resume=config.resume
-            )
-            for frames in written:
-                bar.update(frames)
-    if not config.quiet:
-        sys.stdout.write(f"written: {', '.join(str(target / name) for name in sets)}\n")
