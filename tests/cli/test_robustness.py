@@ -25,7 +25,7 @@ from vosfw.hub import EMBEDDED
 
 PLAIN = ["experiment=robustness", *QUIET, "robustness.samples=200"]
 OPTIONS = [*PLAIN, "model=copy_first", *DATA]
-DEMO = [*PLAIN, "model=demo", "model.key_dim=8", "seed=3", *DATA]
+RUN = [*PLAIN, "engine.short_side=64", *DATA]
 SETS = {"clean", "noise_10", "noise_30", "points_1k", "points_5k", "blur_7", "blur_9"}
 
 
@@ -43,7 +43,7 @@ def results(folder):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    assert main([*DEMO, f"run_dir={folder}"]) == 0
+    assert main([*RUN, f"run_dir={folder}"]) == 0
     return folder
 
 
@@ -65,14 +65,14 @@ def test_table_files_and_plot(whole):
 
 
 def test_a_set_alone_is_the_same(whole, tmp_path):
-    options = ["model=demo", "model.key_dim=8", "seed=3", *DATA, *QUIET, f"run_dir={tmp_path}"]
+    options = ["engine.short_side=64", *DATA, *QUIET, f"run_dir={tmp_path}"]
     assert main([*options, "data/perturbation=gaussian_noise", "data.perturbation.severity=4"]) == 0
     assert results(tmp_path)["sequences"] == results(whole / "tests" / "noise_30")["sequences"]
 
 
 def test_killed_and_resumed(whole, tmp_path):
     """SIGKILL once two sets are done: those are not evaluated again, and the figures are those of one run."""
-    options = [*DEMO, f"run_dir={tmp_path}"]
+    options = [*RUN, f"run_dir={tmp_path}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
     process = subprocess.Popen([sys.executable, str(ROOT / "evaluate.py"), *options], env=environment, cwd=ROOT)
     until = time.monotonic() + 240
@@ -145,10 +145,7 @@ def test_written_sets_read_back(tmp_path, capsys):
     for data, extra in ((tmp_path / "out" / "noise_30", []), (root, ["data/perturbation=gaussian_noise"])):
         extra += ["data.perturbation.severity=4"] if extra else []
         run = tmp_path / f"run{len(scores)}"
-        assert (
-            main(["model=demo", "model.key_dim=8", "data=davis", f"data.root={data}", *QUIET, *extra, f"run_dir={run}"])
-            == 0
-        )
+        assert main(["engine.short_side=64", "data=davis", f"data.root={data}", *QUIET, *extra, f"run_dir={run}"]) == 0
         scores.append(results(run)["sequences"])
     assert scores[0] == scores[1]
 

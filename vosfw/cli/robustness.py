@@ -45,6 +45,7 @@ def benchmark(config: DictConfig) -> float | None:
     if config.robustness.write is not None:
         write(config, nodes, {name: each for name, each in built.items() if name != CLEAN})
         return None
+    frames = sum(instantiate(config.data).dataset("test").lengths)
     leader = getattr(rank_zero_only, "rank", 0) == 0
     segmenter, model = build_segmenter(config)
     parts = {name: part(config, name, node) for name, node in nodes.items()}
@@ -53,7 +54,6 @@ def benchmark(config: DictConfig) -> float | None:
     warning = untrained(config, segmenter, model)
     if warning and not config.quiet:
         logger.warning(warning)
-    frames = sum(instantiate(config.data).dataset("test").lengths)
     del segmenter
     with tqdm(total=frames * len(parts), unit="frame", disable=config.quiet or not leader) as bar:
         advance(bar, frames * (len(parts) - len(pending)))
@@ -75,7 +75,7 @@ def perturbations(config: DictConfig) -> dict[str, DictConfig]:
     Raises:
         ConfigError: If a name or option is unknown or in doubt.
     """
-    if not to_container(config.data.get("perturbation") or {}).get("_target_", "").endswith("NoPerturbation"):
+    if not (config.data.get("perturbation") or {}).get("_target_", "NoPerturbation").endswith("NoPerturbation"):
         raise ConfigError("data.perturbation and robustness are both set; the benchmark goes through its own sets")
     wanted = to_container(config.robustness.sets)
     if not any(value is not None for value in wanted.values()):
@@ -124,7 +124,7 @@ def done(folder: Path, identity: Mapping[str, str], resume: bool) -> bool:
                 f"'{folder}' holds an evaluation with other {', '.join(other)}. Repeat that run's options to go on "
                 "with it, choose another run_dir, or set resume=false to start anew."
             )
-    return notes[0].is_file()
+    return notes[0].is_file() and (folder / "results.json").is_file()
 
 
 def advance(bar: Any, frames: int) -> None:
