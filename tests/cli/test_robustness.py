@@ -99,7 +99,8 @@ def test_a_finished_benchmark_takes_more_sets_but_no_other_network(tmp_path, cap
     assert (tmp_path / "tests" / "clean" / "results.json").stat().st_mtime_ns == before
     assert main([*few, "engine.short_side=24"]) == 1
     assert "holds an evaluation with other engine" in capsys.readouterr().err
-    assert main([*few, "engine.short_side=24", "resume=false"]) == 0
+    assert main([*few, "engine.short_side=24", "resume=false", "quiet=true"]) == 0
+    assert capsys.readouterr() == ("", "")
     assert (tmp_path / "tests" / "clean" / "results.json").stat().st_mtime_ns > before
 
 

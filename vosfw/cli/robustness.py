@@ -129,6 +129,8 @@ def done(folder: Path, identity: Mapping[str, str], resume: bool) -> bool:
 
 def advance(bar: Any, frames: int) -> None:
     """Count frames that took no time, so that the rate stays true."""
+    if bar.disable:
+        return
     bar.initial += frames
     bar.n += frames
     bar.refresh()
