@@ -104,6 +104,16 @@ def test_gradient_reaches_every_parameter(model):
     assert missing == []
 
 
+def test_mixed_precision_trains(model):
+    model.train()
+    clip = make_clip(frames=2 + 2 * model.clip_length)
+    with torch.autocast("cpu", torch.bfloat16):
+        rollout = engine_for(model, policy=IntervalPolicy(every=1, recent=True)).rollout(model, clip)
+        loss = sum(step.logits.float().clamp(-50, 50).square().mean() for step in rollout.steps)
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 def test_a_video_leaves_nothing_in_the_module(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     buffers = [name for name, _ in model.named_buffers()]
