@@ -131,9 +131,10 @@ def done(folder: Path, identity: Mapping[str, str], resume: bool) -> bool:
 
 def advance(bar: Any, frames: int) -> None:
     """Count frames that took no time, so that the rate stays true."""
-    bar.initial += frames
-    bar.n += frames
-    bar.refresh()
+    if not bar.disable:
+        bar.initial += frames
+        bar.n += frames
+        bar.refresh()
 
 
 class _Progress(FrameCallback):
