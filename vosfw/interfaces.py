@@ -184,6 +184,8 @@ class Matcher(nn.Module, ABC, Generic[BankT]):
 
     out_channels: int
     """Maps per object, ``M``."""
+    map_names: tuple[str, ...] = ()
+    """What each map is, for people: ``references``, ``previous``, ... with details behind; may be left empty."""
 
     @abstractmethod
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> BankT:

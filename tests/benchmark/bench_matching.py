@@ -1,4 +1,4 @@
-"""Time and memory of one CFBI or RPCM frame on a CPU, beside the least time its arithmetic needs.
+"""Time and memory of one frame of CFBI, RPCM or AOC-Net on a CPU, beside the least time its arithmetic needs.
 
     python tests/benchmark/bench_matching.py [--plain]
     python tests/benchmark/bench_matching.py --frames 1000 --pool 8        # a long video, a capped pool
@@ -28,6 +28,8 @@ from torch.utils import _pytree as pytree
 from vosfw.config import compose, instantiate_engine, instantiate_model
 from vosfw.engine.policy import IntervalPolicy
 from vosfw.interfaces import Previous
+from vosfw.model.matcher.pixel import PixelMatcher
+from vosfw.model.matcher.proxy import ProxyMatcher
 from vosfw.ops.allocator import keep_large_blocks
 from vosfw.ops.matching import FAR, least_of_others
 
@@ -151,11 +153,16 @@ class Plain:
         return self.session.publish(self.logits()), self.session.memorize(keep=False)
 
 
-def matching_work(network, query, references):
-    """Multiply-adds of global matching, and of local matching at half the resolution, which objects share."""
+def matching_work(network, query, objects):
+    """Multiply-adds of matching with one reference, of which objects share those with its pixels and with windows."""
     channels, height, width = query.shape[1:]
-    local = (height // 2 + 1) * (width // 2 + 1) * (2 * max(network.matcher.windows) + 1) ** 2 * channels
-    return references * (height * width) ** 2 * (channels + 1) + local
+    local = (height // 2 + 1) * (width // 2 + 1) * (2 * max(pixel_part(network).windows) + 1) ** 2 * channels
+    proxies = sum(2 * m.count for m in network.matcher.modules() if isinstance(m, ProxyMatcher)) * (objects + 1)
+    return height * width * (height * width + proxies) * (channels + 1) + local
+
+
+def pixel_part(network):
+    return next(part for part in network.matcher.modules() if isinstance(part, PixelMatcher))
 
 
 def measure(network, engine, size, objects, options):
@@ -169,8 +176,9 @@ def measure(network, engine, size, objects, options):
     calls["memorise"] = lambda: session.memorize(keep=False)
     calls["keep"] = lambda: session.memorize(keep=True)
     work = {name: multiply_adds(call) for name, call in calls.items()}
-    work["match"] = matching_work(network, session.inputs["match"][0], 1)
-    work["frame"] = sum(work[name] for name in ("encode", *PARTS, "memorise"))
+    work["match"] = matching_work(network, session.inputs["match"][0], objects)
+    work["memorise"] = work["keep"] = 0
+    work["frame"] = sum(work[name] for name in ("encode", *PARTS))
     calls["frame"] = session.frame
     row = {"objects": objects, "work": work}
     if options.plain:

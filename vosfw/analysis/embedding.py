@@ -9,8 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from vosfw.analysis.picture import contact_sheet
-from vosfw.data.overlay import overlay
-from vosfw.engine.augment import Augment
+from vosfw.analysis.watch import labelled_steps, own_mask, require_some, watching
 from vosfw.engine.engine import Engine, VideoSource
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Modulator, Segmenter
@@ -52,18 +51,13 @@ class _Watch:
         self.names: list[str] = []
         self.maps: list[Tensor] = []
         self._valid = torch.ones(0, dtype=torch.bool)
-        self._handles = [modulator.register_forward_pre_hook(self._enter)]
-        self._handles += [block.register_forward_hook(partial(self._leave, name)) for name, block in blocks.items()]
+        self.handles = [modulator.register_forward_pre_hook(self._enter)]
+        self.handles += [block.register_forward_hook(partial(self._leave, name)) for name, block in blocks.items()]
 
     @property
     def classes(self) -> tuple[int, ...]:
         """Labels of the classes in use."""
         return tuple(self._valid.nonzero().flatten().tolist())
-
-    def close(self) -> None:
-        """Leave the network as it was."""
-        for handle in self._handles:
-            handle.remove()
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         x, _, valid = inputs[:3]
@@ -100,21 +94,13 @@ def embedding_pca(
         ConfigError: If the network has no modulator with blocks, or none of the frames is predicted.
     """
     modulator, blocks = _find(network)
-    engine = (engine or network.default_engine or Engine()).replace(augment=Augment())
-    geometry = engine.geometry(video.size, network.grid)
     records: list[_Record] = []
     watch = _Watch(modulator, blocks)
-    try:
-        for step in engine.run(network, video, device):
-            if step.frame > max(frames, default=-1):
-                break
-            if step.predicted and step.frame in frames:
-                labels = engine.labels(step, geometry)[0]
+    with watching(*watch.handles):
+        for step, labels in labelled_steps(network, video, engine, frames, device):
+            if step.predicted:
                 records.append(_Record(step.frame, labels, watch.classes, tuple(watch.maps)))
-    finally:
-        watch.close()
-    if not records:
-        raise ConfigError(f"embedding_pca: none of the frames {sorted(frames)} is predicted; wanted one or more")
+    require_some(records, "embedding_pca", frames)
     colours, explained = zip(*(_project([r.maps[s] for r in records]) for s in range(len(watch.names))), strict=True)
     shares = torch.stack(explained)
     return [
@@ -136,8 +122,7 @@ def draw_embeddings(
     tiles: list[Tensor] = []
     for item in results:
         for row, label in enumerate(item.classes):
-            own = torch.where(item.labels == label, label, 0).cpu()
-            tiles.append(overlay(video.frame(item.frame), own))
+            tiles.append(own_mask(video, item.frame, item.labels, label))
             tiles += [(255 * maps[row].cpu()).round().to(torch.uint8) for maps in item.maps]
     return contact_sheet(tiles, 1 + len(results[0].stages) if results else 1, height)
 

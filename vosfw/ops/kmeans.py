@@ -13,6 +13,8 @@ from vosfw.ops.kmeans_start import STARTS, score_vectors, square_norm, starting_
 from vosfw.ops.object_rows import GROUP, ObjectRows, lay_out
 
 BACKENDS = ("auto", "torch", "faiss")
+MANY = 128
+"""Clusters from which faiss is the faster one on a CPU, up to twice (docs/benchmarks.md). A GPU would wait for it."""
 BLOCK = {"cpu": 2**20, "cuda": 2**26}
 """Similarities of points and centres held at once; on a CPU they stay in the cache."""
 ROUNDING = 1e-5
@@ -26,7 +28,7 @@ class Clustering(NamedTuple):
     """Of each point, ``0..K-1`` within its object; -1 for points of no object."""
     centers: Float[Tensor, "B O K C"]
     """Means of exactly these clusters, no gradient; for an empty cluster the centre that no point chose."""
-    count: Integer[Tensor, "B O K"]
+    count: Integer[Tensor, "B O K"]  # type: ignore[assignment]  # hides a tuple's method of this name, on purpose
     """Points of each cluster; 0 if it is empty."""
     reseeded: Integer[Tensor, "B O"]
     """How often an empty cluster was given a new centre."""
@@ -65,7 +67,7 @@ def kmeans(
         reseed: Give an empty cluster a new centre.
         backend: ``torch`` clusters all objects at once on the points' device. ``faiss`` takes one after the other, on
             the GPU if the points are there and faiss sees it; it fills empty clusters by its own rule: half of a large
-            one. ``auto`` is ``torch``.
+            one. ``auto`` is ``faiss`` on a CPU from 128 clusters if ``reseed``, else ``torch``.
         seed: Of the starting centres.
 
     Raises:
@@ -86,17 +88,16 @@ def kmeans(
             zeros = owner.new_zeros(batch, objects, clusters, dtype=torch.int64)
             centers = zeros[..., None].expand(-1, -1, -1, width).float()
             return Clustering(owner.new_zeros(batch, total, dtype=torch.int64), centers, zeros, zeros.sum(2))
-        layout = lay_out(
-            points if points.dtype == torch.float64 else points.float(), owner, objects, group=max(GROUP, clusters)
-        )
+        wide = points if points.dtype == torch.float64 else points.float()
+        layout = lay_out(wide, owner, objects, group=max(GROUP, clusters))
         rows = starting_rows(layout, start, clusters, seed)
-        if backend == "faiss":
+        if backend == "faiss" or (backend == "auto" and reseed and clusters >= MANY and points.device.type == "cpu"):
             found, last, reseeded = kmeans_faiss.lloyd(layout, rows, iterations, seed)
         else:
             found, last, reseeded = _lloyd(layout, rows, iterations, reseed)
         cluster = torch.where(layout.place >= 0, found.gather(1, layout.place.clamp(min=0)), -1)
         means, count = cluster_means(points, owner, cluster, objects, clusters)
-        last = torch.where(layout.count[..., None, None] > 0, last + layout.shift[:, :, None], 0.0).float()
+        last = torch.where(layout.sizes[..., None, None] > 0, last + layout.shift[:, :, None], 0.0).float()
         return Clustering(cluster, torch.where(count[..., None] > 0, means, last), count, reseeded)
 
 
@@ -104,39 +105,36 @@ def _lloyd(
     layout: ObjectRows, start: Integer[Tensor, "B O K"], iterations: int, reseed: bool
 ) -> tuple[Integer[Tensor, "B GS"], Float[Tensor, "B O K C"], Integer[Tensor, "B O"]]:
     """Cluster of each row, centres less the objects' means, and how often an empty cluster got a new one."""
-    (batch, groups, size, wide), clusters = layout.rows.shape, start.shape[2]
-    width, rows = layout.shift.shape[2], layout.rows.flatten(0, 1)
-    block = max(BLOCK.get(rows.device.type, BLOCK["cpu"]) // (clusters * size), 1)
-    scores, member = rows.new_empty(2, min(block, len(rows)), clusters, size)
-    score, sums = rows.new_empty(len(rows), size), rows.new_empty(len(rows), clusters, wide)
+    rows, on_cpu, (clusters, width) = (
+        layout.rows.flatten(0, 1),
+        start.device.type == "cpu",
+        (start.shape[2], layout.width),
+    )
+    block = max(BLOCK.get(start.device.type, BLOCK["cpu"]) // (clusters * rows.shape[1]), 1)
+    scores = rows.new_empty(min(block, len(rows)), clusters, rows.shape[1])
+    score, norm = rows.new_empty(rows.shape[:2]), square_norm(layout)
     cluster, before = score.new_empty(2, *score.shape, dtype=torch.int64)
-    reseeded = torch.zeros_like(layout.count)
-    centers, on_cpu = layout.take(start), rows.device.type == "cpu"
-    norm = square_norm(layout)
+    centers, reseeded = layout.take(start), torch.zeros_like(layout.sizes)
     for step in range(iterations):
-        vectors = score_vectors(layout, centers)
+        vectors = layout.of_group(score_vectors(layout, centers))
         cluster, before = before, cluster
         for begin in range(0, len(rows), block):
             part = slice(begin, begin + block)
-            own = rows[part]
-            near, one_hot = scores[: len(own)], member[: len(own)]
-            torch.bmm(layout.of_group(vectors)[part], own.transpose(1, 2), out=near)
+            near = torch.bmm(vectors[part], rows[part].transpose(1, 2), out=scores[: len(rows[part])])
             torch.min(near, 1, out=(score[part], cluster[part]))
-            one_hot.zero_().scatter_(1, cluster[part][:, None], 1.0)
-            torch.bmm(one_hot, own, out=sums[part])
-        total = layout.total(sums.view(batch, groups, clusters, wide))
-        count = total[..., width : width + 1]
-        centers = torch.where(count > 0, total / count.clamp(min=1), centers)
+        total = layout.sums(cluster.view(layout.real.shape), clusters)
+        count = total[..., width]
+        centers = torch.where(count[..., None] > 0, total / count.clamp(min=1)[..., None], centers)
         if step == iterations - 1:
             break
-        moved = torch.zeros_like(reseeded)
-        # On a CPU it costs no waiting to look first.
-        if reseed and not (on_cpu and bool(((count > 0).all(2) | (layout.count == 0)[..., None]).all())):
-            centers, moved = _fill(layout, centers, count[..., 0] == 0, score + norm, cluster)
-            reseeded += moved
-        if on_cpu and step and not bool(moved.any()) and torch.equal(cluster, before):
+        filled = torch.zeros_like(reseeded)
+        if reseed and not (on_cpu and bool(((count > 0).sum(2) == layout.sizes.clamp(max=clusters)).all())):
+            centers, filled = _fill(layout, centers, count == 0, score + norm, cluster)
+            reseeded += filled
+        # A look at results costs no waiting on a CPU alone.
+        if on_cpu and step and not bool(filled.any()) and torch.equal(cluster, before):
             break
-    return cluster.view(batch, -1), centers[..., :width], reseeded
+    return cluster.view(layout.point.flatten(1).shape), centers[..., :width], reseeded
 
 
 def _fill(
@@ -153,7 +151,7 @@ def _fill(
     far = layout.take(row)
     own = cluster.view(len(order), -1).gather(1, row.flatten(1)).view_as(row)
     apart = (far - centers.gather(2, own[..., None].expand_as(far))).square().sum(3)
-    fill = empty & (rank < layout.count[..., None]) & (apart > ROUNDING * far.square().sum(3))
+    fill = empty & (rank < layout.sizes[..., None]) & (apart > ROUNDING * far.square().sum(3))
     return torch.where(fill[..., None], far, centers), fill.sum(2)
 
 

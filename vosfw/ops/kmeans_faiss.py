@@ -34,13 +34,13 @@ def lloyd(
     Raises:
         UnsupportedError: If faiss is not installed.
     """
-    faiss, device, width = _faiss(), start.device, layout.shift.shape[2]
+    faiss, device, width = _faiss(), start.device, layout.width
     centers = layout.take(start)[..., :width].cpu()
     rows = layout.rows.flatten(1, 2)[..., :width].cpu()
     cluster = torch.zeros(rows.shape[:2], dtype=torch.int64)
     filled = torch.zeros(start.shape[:2], dtype=torch.int64)
     resources = faiss.StandardGpuResources() if device.type == "cuda" and faiss.get_num_gpus() > 0 else None
-    bounds = zip(layout.first.flatten().tolist(), layout.count.flatten().tolist(), strict=True)
+    bounds = zip(layout.first.flatten().tolist(), layout.sizes.flatten().tolist(), strict=True)
     for number, (begin, count) in enumerate(bounds):
         b, o = divmod(number, start.shape[1])
         own = slice(begin, begin + count)

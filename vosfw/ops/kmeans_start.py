@@ -19,7 +19,7 @@ def starting_rows(layout: ObjectRows, start: str, clusters: int, seed: int) -> I
         clusters: ``K``.
         seed: Of what is drawn; the same in all rows of the batch.
     """
-    device, count, first = layout.real.device, layout.count[..., None], layout.first[..., None]
+    device, count, first = layout.real.device, layout.sizes[..., None], layout.first[..., None]
     last = layout.real[0].numel() - 1
     step = torch.arange(clusters, device=device)
     if start == "even":
@@ -59,13 +59,12 @@ def _plusplus(layout: ObjectRows, clusters: int, generator: torch.Generator) -> 
 
 def square_norm(layout: ObjectRows) -> Float[Tensor, "BG S"]:
     """``|x|^2`` of each row."""
-    body = layout.rows[..., : layout.shift.shape[2]]
-    return torch.linalg.vector_norm(body, dim=3).square().flatten(0, 1)
+    norm: Tensor = torch.linalg.vector_norm(layout.rows[..., : layout.width], dim=3)
+    return norm.square_().flatten(0, 1)
 
 
 def score_vectors(layout: ObjectRows, centers: Float[Tensor, "B O K W"]) -> Float[Tensor, "B O K W"]:
     """``-2 c`` and ``|c|^2``: times a row it is the squared distance to the centre, less the row's own ``|x|^2``."""
-    width = layout.shift.shape[2]
-    body = centers[..., :width]
+    body = centers[..., : layout.width]
     vectors = torch.cat([-2 * body, body.square().sum(-1, keepdim=True)], -1)
-    return F.pad(vectors, (0, centers.shape[-1] - width - 1))
+    return F.pad(vectors, (0, centers.shape[-1] - vectors.shape[-1]))

@@ -74,3 +74,13 @@ def test_picture(tmp_path):
 def test_no_tile():
     with pytest.raises(ConfigError, match="0 tiles"):
         contact_sheet([], 2)
+
+
+def test_captions_stand_above_the_tiles():
+    tiles = [torch.zeros(3, 10, 60, dtype=torch.uint8)] * 2
+    sheet = contact_sheet(tiles, 2, height=10, captions=["one", ""])
+    assert sheet.shape == (3, 16 + 10, 2 * 60 + 4)
+    assert (sheet[:, :16, :60] < 128).any() and (sheet[:, :16, 60:] == 255).all()
+    assert (sheet[:, 16:, :60] == 0).all()
+    with pytest.raises(ConfigError, match="1 captions for 2 tiles"):
+        contact_sheet(tiles, 2, captions=["one"])

@@ -40,10 +40,25 @@ class ConditioningLayer(nn.Module):
         self, z: Float[Tensor, "B O C h w"], common: Float[Tensor, "B C h w"] | None = None
     ) -> Float[Tensor, "B O C"]:
         """The condition of ``z``, or of ``common - z``, which is never built: all but the selection is linear."""
+        flat = z.flatten(3)
+        if self.phi is None:
+            pooled = flat.mean(3)
+            pooled = pooled if common is None else common.mean((2, 3))[:, None] - pooled
+        else:
+            share = self.share(z, common)
+            pooled = (flat @ share[..., None])[..., 0]
+            if common is not None:
+                pooled = share @ common.flatten(2).transpose(1, 2) - pooled
+        code: Tensor = self.mlp(pooled)
+        return code
+
+    def share(
+        self, z: Float[Tensor, "B O C h w"], common: Float[Tensor, "B C h w"] | None = None
+    ) -> Float[Tensor, "B O n"]:
+        """How much each cell counts in the mean of ``z``, or of ``common - z``; 0 for those left out."""
         flat, size = z.flatten(3), z.shape[3] * z.shape[4]
         if self.phi is None:
-            mean = flat.mean(3)
-            return self.mlp(mean if common is None else common.mean((2, 3))[:, None] - mean)
+            return flat.new_full((*flat.shape[:2], size), 1 / size)
         confidence = self._score(flat)
         if common is not None:
             confidence = self._score(common.flatten(2)[:, None]) - confidence
@@ -53,13 +68,8 @@ class ConditioningLayer(nn.Module):
             confidence = confidence.relu()
         least = confidence.detach().kthvalue(size - kept + 1, 2, keepdim=True).values
         if self.soft:
-            share = torch.where(confidence >= least, confidence, 0.0) / kept
-        else:
-            share = (confidence > least).to(flat.dtype) / size
-        pooled = (flat @ share[..., None])[..., 0]
-        if common is not None:
-            pooled = share @ common.flatten(2).transpose(1, 2) - pooled
-        return self.mlp(pooled)
+            return torch.where(confidence >= least, confidence, 0.0) / kept
+        return (confidence > least).to(flat.dtype) / size
 
     def _score(self, flat: Float[Tensor, "B O C n"]) -> Float[Tensor, "B O n"]:
         assert self.phi is not None

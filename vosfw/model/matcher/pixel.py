@@ -41,7 +41,9 @@ class PixelMatcher(WindowMatcher[SortedCells]):
             raise ConfigError(f"matcher.atrous is {atrous}; wanted a step in cells from 1")
         self.atrous = atrous
         self.float16 = float16
-        self.out_channels = 3 + 2 * len(self.windows)
+        local, others = (tuple(f"{of} within {r}" for r in self.windows) for of in ("previous", "others in previous"))
+        self.map_names = ("references", *local, "mask", *others, "others in references")
+        self.out_channels = len(self.map_names)
 
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> SortedCells:
         """See ``Matcher.index``: cells sorted by object, with their norms."""

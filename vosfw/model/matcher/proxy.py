@@ -34,12 +34,14 @@ class ProxyMatcher(DistanceMatcher[Proxies]):
         self.proxies = proxies
         self.count = count
         self.previous = previous
-        self.out_channels = 2 if previous else 1
+        self.map_names = ("references", "previous") if previous else ("references",)
+        self.out_channels = len(self.map_names)
 
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> Proxies:
         """See ``Matcher.index``: the proxies."""
         with torch.autocast(embedding.device.type, enabled=False):
-            return self.proxies(embedding.float(), masks.float(), self.count)
+            proxies: Proxies = self.proxies(embedding.float(), masks.float(), self.count)
+            return proxies
 
     def index_previous(
         self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]

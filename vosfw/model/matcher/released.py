@@ -27,7 +27,8 @@ class ReleasedObjectMatcher(WindowMatcher[ObjectSums]):
 
     def __init__(self, windows: Sequence[int] = (2, 4, 6, 8, 10, 12)) -> None:
         super().__init__(windows)
-        self.out_channels = 1 + len(self.windows)
+        self.map_names = ("references", *(f"previous within {r}" for r in self.windows))
+        self.out_channels = len(self.map_names)
 
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> ObjectSums:
         """See ``Matcher.index``: sums of each object's cells."""
@@ -87,7 +88,8 @@ class ReleasedClusterMatcher(DistanceMatcher[Cells]):
         self.count = count
         self.sticky_count = sticky_count
         self.wrong_means = wrong_means
-        self.out_channels = 2
+        self.map_names = ("references", "references, means")
+        self.out_channels = len(self.map_names)
 
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> Cells:
         """See ``Matcher.index``: the cells."""

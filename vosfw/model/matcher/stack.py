@@ -29,6 +29,11 @@ class StackMatcher(Matcher[tuple[Any, ...]]):
             raise ConfigError("matcher.matchers is empty; wanted one matcher or more")
         self.matchers = nn.ModuleDict(matchers)
         self.out_channels = sum(matcher.out_channels for matcher in matchers.values())
+        self.map_names = tuple(
+            f"{name}: {said}"
+            for name, matcher in matchers.items()
+            for said in matcher.map_names or range(matcher.out_channels)
+        )
 
     def _parts(self) -> list[Matcher[Any]]:
         return [part for part in self.matchers.values() if isinstance(part, Matcher)]
