@@ -18,9 +18,10 @@ def one_hot(labels, objects=3):
     return torch.nn.functional.one_hot(labels, objects).movedim(-1, 0)[None].float()
 
 
-def match(matcher, references, before=(BEFORE, one_hot(LABELS)), query=QUERY):
+def match(matcher, references):
+    before = BEFORE, one_hot(LABELS)
     previous = Previous(*before, matcher.index_previous(*before))
-    return matcher(query, [matcher.index(*reference) for reference in references], previous, VALID)[0]
+    return matcher(QUERY, [matcher.index(*reference) for reference in references], previous, VALID)[0]
 
 
 def value(distance):
@@ -28,9 +29,9 @@ def value(distance):
     return 2 * torch.sigmoid(distance) - 1
 
 
-def near(vectors, query=QUERY):
-    """Least squared distance of each cell to some vectors."""
-    return value(torch.cdist(query[0].flatten(1).T, vectors).square().amin(1)).view(query.shape[2:])
+def near(vectors):
+    """Value of the least squared distance of each cell to some vectors."""
+    return value(torch.cdist(QUERY[0].flatten(1).T, vectors).square().amin(1)).view(6, 6)
 
 
 def test_means_are_over_all_references_together():
