@@ -252,15 +252,20 @@ class Modulator(nn.Module, ABC, Generic[StateT]):
 
 
 class ObjectDecoder(nn.Module, ABC):
-    """Coarse and fine maps of every object to class logits."""
+    """Coarse and fine maps of every object to class logits; the fine ones are merged first, as they are large."""
+
+    @abstractmethod
+    def merge(
+        self, skip: Float[Tensor, "B O S h w"], low_level: Float[Tensor, "B L h w"]
+    ) -> Float[Tensor, "B O F h w"]:
+        """A fine map per object; ``low_level`` is shared by all objects."""
 
     @abstractmethod
     def forward(
         self,
         x: Float[Tensor, "B O C y x"],
-        skip: Float[Tensor, "B O S h w"],
-        low_level: Float[Tensor, "B L h w"],
+        fine: Float[Tensor, "B O F h w"],
         head: Float[Tensor, "B O D"],
         valid: Bool[Tensor, "B O"],
     ) -> Float[Tensor, "B O h w"]:
-        """Logits, background first, before unused slots are masked; ``low_level`` is shared by all objects."""
+        """Logits, background first, before unused slots are masked."""

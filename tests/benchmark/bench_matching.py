@@ -76,7 +76,11 @@ class Session:
         handles = [part.register_forward_pre_hook(lambda m, x: self.inputs.update({names[m]: x})) for part in names]
         self.frame()
         [handle.remove() for handle in handles]
-        self.features, self.logits = network.encode(self.placed()), network.decoder(*self.inputs["decode"])
+        self.features = network.encode(self.placed())
+        low = self.features.levels[1][:, 0]
+        self.merge, (x, _, *rest) = (network.ensembler(*self.inputs["ensemble"])[1], low), self.inputs["decode"]
+        self.decode = lambda: network.decoder(x, network.decoder.merge(*self.merge), *rest)
+        self.logits = self.decode()
 
     def frame(self):
         self.last = next(self.steps)
@@ -138,14 +142,14 @@ class Plain:
         """Each object by itself, then the classes together."""
         query, _, previous, vectors, valid = self.session.inputs["ensemble"]
         maps, network, last = self.match(*self.session.inputs["match"]), self.network, []
-        low, state = self.session.inputs["decode"][2], self.session.inputs["modulate"][3]
+        low, state = self.session.merge[1], self.session.inputs["modulate"][3]
         for i in range(valid.shape[1]):
             one, alone = slice(i, i + 1), (vectors[:, i : i + 1], valid[:, i : i + 1])
             own = Previous(previous.embedding, previous.masks[:, one])
             memories = pytree.tree_map(lambda x, one=one: x[:, one] if x.ndim == 5 else x, state)
             x, skip = network.ensembler(query, maps[:, one], own, *alone)
             x, _ = network.modulator(x, *alone, memories)
-            last.append(network.decoder.fuse(x, skip, low, *alone))
+            last.append(network.decoder.fuse(x, network.decoder.merge(skip, low), *alone))
         return network.decoder.classify(torch.cat(last, 1), vectors, valid)
 
     def frame(self):
@@ -172,6 +176,7 @@ def measure(network, engine, size, objects, options):
     calls = {"conv": lambda: conv(x), "conv_channels_last": lambda: conv(blocked)}
     calls["encode"] = lambda: network.encode(session.placed())
     calls |= {name: partial(getattr(network, part), *session.inputs[name]) for name, part in PARTS.items()}
+    calls["decode"] = session.decode
     calls["publish"] = lambda: session.publish(session.logits)
     calls["memorise"] = lambda: session.memorize(keep=False)
     calls["keep"] = lambda: session.memorize(keep=True)

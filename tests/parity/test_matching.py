@@ -120,14 +120,12 @@ def test_modulators(fixtures, network):
         fixtures.check(case, block(x, memory, head, torch.ones(1, 3, dtype=torch.bool))[0])
 
 
-def test_decoder(fixtures, network, monkeypatch):
+def test_decoder(fixtures, network):
     """The fixture's low-level map differs between objects, so each object's fine map is made for itself."""
     x, low, head = (fixtures.part("head/decoder", name) for name in ("x", "low_level", "head"))
     valid = torch.ones(1, len(x), dtype=torch.bool)
-    fine = network.decoder._skip(low[:, None, 256:], low[:, :256])
-    monkeypatch.setattr(network.decoder, "_skip", lambda skip, low_level: fine)
-    fused = network.decoder.fuse(x[None], low[None, :, 256:], low[:1, :256], head[None], valid)
-    monkeypatch.undo()
+    fine = network.decoder.merge(low[:, None, 256:], low[:, :256])
+    fused = network.decoder.fuse(x[None], fine[None, :, 0], head[None], valid)
     fixtures.check("head/decoder", fused[0])
     for case in cases(fixtures, "head/logits.*"):
         y, head = (fixtures.part(case, name)[None] for name in ("x", "head"))
@@ -186,28 +184,23 @@ def test_sequence_with_given_feedback(name, fixtures, network, monkeypatch):
         torch.testing.assert_close(probs[:, ::3, ::3], torch.from_numpy(golden[f"{key}/prob_s3"]), atol=2e-4, rtol=0)
 
 
-CLUSTERED_ANEW = 0.1
-"""Most that a class's share may differ when clusters are found anew: one pixel moves them (the fixtures' README)."""
-
-
 @pytest.mark.parametrize("name", ["scene_a", "scene_b"])
 def test_sequence(name, fixtures, network):
-    """Free running, by the engine that came with the weights; the fixtures' pool takes every second frame."""
+    """Free running, with AOC-Net's own clusters too; the fixtures' pool takes the trusted pixels of every second frame.
+
+    One pixel may move a cluster and what follows (the fixtures' README); where these tests have run, none did.
+    """
     video, engine = Scene(fixtures, name), network.default_engine
     if fixtures.system != "cfbi":
-        engine = engine.replace(policy=IntervalPolicy(2, anchor="start", recent=True))
+        pool = IntervalPolicy(2, anchor="start", recent=True)
+        engine = engine.replace(policy=pool, reliability=EntropyReliability())
     geometry = engine.geometry(video.size, network.grid)
     for step in engine.run(network, video, "cpu"):
         if step.frame:
             got = engine.labels(step, geometry)[0].numpy()
-            wanted = fixtures.forward[f"{name}/f{step.frame}/label"]
-            differing = (got != wanted).mean()
-            if fixtures.system == "aoc" and step.frame > 1:
-                shares = [abs((got == k).mean() - (wanted == k).mean()) for k in range(wanted.max() + 1)]
-                assert max(shares) <= CLUSTERED_ANEW, f"frame {step.frame}: {max(shares):.2%}"
-                print(f"{name}, frame {step.frame}: {differing:.2%} of labels differ")
-            else:
-                assert differing <= (1e-3 if step.frame == 1 else 1e-2), f"frame {step.frame}: {differing:.2%}"
+            differing = (got != fixtures.forward[f"{name}/f{step.frame}/label"]).mean()
+            print(f"{name}, frame {step.frame}: {differing:.2%} of labels differ")
+            assert differing <= (1e-3 if step.frame == 1 else 1e-2), f"frame {step.frame}: {differing:.2%}"
 
 
 def test_scales_and_flips(fixtures, network, monkeypatch):

@@ -111,8 +111,11 @@ class MatchingNetwork(Segmenter[MatchingState]):
     def segment(self, features: Features, state: MatchingState) -> tuple[Float[Tensor, "B T O y x"], MatchingState]:
         """See ``Segmenter.segment``; the logits are at the embedding's stride."""
         x, skip, head, valid = self._ensemble(features, state)
+        fine = self.decoder.merge(skip, features.levels[1][:, 0])
+        # The largest of all maps.
+        del skip
         x, modulator = self.modulator(x, head, valid, state.modulator)
-        logits = self.decoder(x, skip, features.levels[1][:, 0], head, valid).float()
+        logits = self.decoder(x, fine, head, valid).float()
         logits = torch.where(valid[:, :, None, None], logits, UNUSED_LOGIT)
         return logits[:, None], state._replace(modulator=modulator)
 

@@ -74,14 +74,10 @@ def kmeans(
         ConfigError: If an option is out of range, or ``faiss`` is asked not to fill empty clusters.
         UnsupportedError: If ``faiss`` is asked for and not installed.
     """
-    for name, value, wanted in (("backend", backend, BACKENDS), ("start", start, STARTS)):
-        if value not in wanted:
-            raise ConfigError(f"kmeans: {name} is {value!r}; wanted {', '.join(wanted[:-1])} or {wanted[-1]}")
-    for name, number in (("clusters", clusters), ("iterations", iterations), ("objects", objects)):
+    check_options(iterations, start, backend, reseed=reseed)
+    for name, number in (("clusters", clusters), ("objects", objects)):
         if number < 1:
             raise ConfigError(f"kmeans: {name} is {number}; wanted a whole number from 1")
-    if backend == "faiss" and not reseed:
-        raise ConfigError("kmeans: faiss always fills empty clusters; set reseed=true, or backend=torch")
     batch, total, width = points.shape
     with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
         if batch * total == 0:
@@ -99,6 +95,21 @@ def kmeans(
         means, count = cluster_means(points, owner, cluster, objects, clusters)
         last = torch.where(layout.sizes[..., None, None] > 0, last + layout.shift[:, :, None], 0.0).float()
         return Clustering(cluster, torch.where(count[..., None] > 0, means, last), count, reseeded)
+
+
+def check_options(iterations: int, start: str, backend: str, *, reseed: bool) -> None:
+    """Refuse options before there is anything to cluster.
+
+    Raises:
+        ConfigError: If one is out of range, or ``faiss`` is asked not to fill empty clusters.
+    """
+    for name, value, wanted in (("backend", backend, BACKENDS), ("start", start, STARTS)):
+        if value not in wanted:
+            raise ConfigError(f"kmeans: {name} is {value!r}; wanted {', '.join(wanted[:-1])} or {wanted[-1]}")
+    if iterations < 1:
+        raise ConfigError(f"kmeans: iterations is {iterations}; wanted a whole number from 1")
+    if backend == "faiss" and not reseed:
+        raise ConfigError("kmeans: faiss always fills empty clusters; set reseed=true, or backend=torch")
 
 
 def _lloyd(

@@ -59,26 +59,23 @@ class EnsemblerDecoder(ObjectDecoder):
     def forward(
         self,
         x: Float[Tensor, "B O C y x"],
-        skip: Float[Tensor, "B O S h w"],
-        low_level: Float[Tensor, "B L h w"],
+        fine: Float[Tensor, "B O F h w"],
         head: Float[Tensor, "B O D"],
         valid: Bool[Tensor, "B O"],
     ) -> Float[Tensor, "B O h w"]:
         """See ``ObjectDecoder``."""
-        return self.classify(self.fuse(x, skip, low_level, head, valid), head, valid)
+        return self.classify(self.fuse(x, fine, head, valid), head, valid)
 
     def fuse(
         self,
         x: Float[Tensor, "B O C y x"],
-        skip: Float[Tensor, "B O S h w"],
-        low_level: Float[Tensor, "B L h w"],
+        fine: Float[Tensor, "B O F h w"],
         head: Float[Tensor, "B O D"],
         valid: Bool[Tensor, "B O"],
     ) -> Float[Tensor, "B O E h w"]:
         """The last map of each object."""
-        shape, size = x.shape[:2], (skip.shape[3], skip.shape[4])
-        fine, width = self._skip(skip, low_level), self.conv1.out_channels
-        y = in_chunks(_joined, self.conv1.in_channels, x.flatten(0, 1), fine, size=size)
+        shape, size, width = x.shape[:2], (fine.shape[3], fine.shape[4]), self.conv1.out_channels
+        y = in_chunks(_joined, self.conv1.in_channels, x.flatten(0, 1), fine.flatten(0, 1), size=size)
         gains = self.gate1(y.unflatten(0, shape), head, valid).flatten(0, 1)
         y = in_chunks(lambda y, g: relu(self.norm1(self.conv1(scale(y, g)))), width, y, gains, size=size)
         gains = self.gate2(y.unflatten(0, shape), head, valid).flatten(0, 1)
@@ -93,8 +90,10 @@ class EnsemblerDecoder(ObjectDecoder):
         logits = (weights[..., :-1] @ y.flatten(3) + weights[..., -1:]).unflatten(3, y.shape[-2:])
         return _with_background(logits[:, :, 0], logits[:, :, 1], valid)
 
-    def _skip(self, skip: Float[Tensor, "B O S h w"], low_level: Float[Tensor, "B L h w"]) -> Float[Tensor, "n E h w"]:
-        """Both fine maps as one; the shared one is not copied per object."""
+    def merge(
+        self, skip: Float[Tensor, "B O S h w"], low_level: Float[Tensor, "B L h w"]
+    ) -> Float[Tensor, "B O F h w"]:
+        """See ``ObjectDecoder.merge``; the shared map is not copied per object."""
         shape, size = skip.shape[:2], skip.shape[-2:]
         shared = channel_energy(low_level)[:, None].expand(-1, shape[1], -1)
         energy = torch.cat([shared, channel_energy(skip.flatten(0, 1)).unflatten(0, shape)], 2)
@@ -103,7 +102,7 @@ class EnsemblerDecoder(ObjectDecoder):
         split = low_level.shape[1]
         shared = (weight[..., :split].flatten(1, 2) @ low_level.flatten(2)).unflatten(1, (shape[1], -1))
         both = torch.baddbmm(shared.flatten(0, 1), weight[..., split:].flatten(0, 1), skip.flatten(0, 1).flatten(2))
-        return relu(self.skip_norm(both.unflatten(2, size)))
+        return relu(self.skip_norm(both.unflatten(2, size))).reshape(*shape, -1, *size)
 
 
 def _joined(x: Float[Tensor, "n C y x"], fine: Float[Tensor, "n E h w"]) -> Float[Tensor, "n D h w"]:

@@ -96,6 +96,7 @@ class BottleneckEnsembler(Ensembler):
             inside = previous.embedding[:, None] * previous.masks[:, :, None]
             parts[1:1] = [inside, previous.embedding[:, None] - inside]
         x, skip = torch.cat(parts, 2), None
+        del parts, correlation
         for gates, blocks in zip(self.gates, self.blocks, strict=True):
             assert isinstance(gates, nn.ModuleList) and isinstance(blocks, nn.ModuleList)
             for gate, block in zip(gates, blocks, strict=True):

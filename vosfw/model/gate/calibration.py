@@ -1,8 +1,11 @@
 """Discriminative object calibration (AOC-Net, section 3.3)."""
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Gate
@@ -10,12 +13,13 @@ from vosfw.ops.chunks import rows_at_once
 
 CONFIDENCE = ("soft", "hard")
 OTHERS = ("maximum", "means")
+EPSILON = 1e-6
 
 
 class ConditioningLayer(nn.Module):
     """A map to a vector: the mean over its most confident cells, and a linear layer.
 
-    ``soft`` (paper): a kept cell counts as much as its confidence ``relu(phi(z))``, and the mean is over the kept ones.
+    ``soft`` (paper): a kept cell counts as much as its confidence ``relu(phi(z))``, and the mean is weighted so.
     ``hard`` (as released): kept cells count alike, the least of them is left out, and the mean is over all cells; no
     gradient reaches ``phi``, which therefore stays as it is.
 
@@ -31,9 +35,12 @@ class ConditioningLayer(nn.Module):
         self.phi: nn.Linear | None = None
         if beta > 0:
             self.phi = nn.Linear(channels, 1).requires_grad_(self.soft)
-            nn.init.kaiming_normal_(self.phi.weight, mode="fan_out", nonlinearity="relu")
-            # Open at first: a confidence that is zero everywhere would never learn.
-            nn.init.constant_(self.phi.bias, 1.0 if self.soft else 0.0)
+            if self.soft:
+                # About one everywhere at first: a confidence that is zero would never learn.
+                nn.init.normal_(self.phi.weight, std=0.1 / math.sqrt(channels))
+                nn.init.ones_(self.phi.bias)
+            else:
+                nn.init.kaiming_normal_(self.phi.weight, mode="fan_out", nonlinearity="relu")
         self.mlp = nn.Linear(channels, channels)
 
     def forward(
@@ -66,9 +73,10 @@ class ConditioningLayer(nn.Module):
         kept = max(int(self.beta * size), 1)
         if self.soft:
             confidence = confidence.relu()
-        least = confidence.detach().kthvalue(size - kept + 1, 2, keepdim=True).values
+        least = confidence.detach().topk(kept, 2).values[..., -1:]
         if self.soft:
-            return torch.where(confidence >= least, confidence, 0.0) / kept
+            share = torch.where(confidence >= least, confidence, 0.0)
+            return share / share.sum(2, keepdim=True).clamp(min=EPSILON)
         return (confidence > least).to(flat.dtype) / size
 
     def _score(self, flat: Float[Tensor, "B O C n"]) -> Float[Tensor, "B O n"]:
@@ -81,6 +89,8 @@ class CalibrationGate(Gate):
     """Gains of an object's map from itself, from what tells it from the other objects, and from its descriptor.
 
     ``x * (1 + tanh(W [CL1(x); CL2(others - x); CL3(head)]))`` (AOC-Net, section 3.3; the paper has no ``tanh``).
+    Maps are wide and their means alike, which soon drives the ``tanh`` to its ends, where all objects have the same
+    gains; so each of the three vectors is brought to length one (``normalize``; not in the paper).
 
     Args:
         channels: Of the map to be gated.
@@ -89,6 +99,7 @@ class CalibrationGate(Gate):
         confidence: ``soft`` (paper) or ``hard`` (as released); see ``ConditioningLayer``.
         others: ``maximum`` (paper): a 1x1 convolution of every object's map and the maximum over all objects, which
             does not depend on their order; or ``means`` (as released): the sum of the other objects' spatial means.
+        normalize: Bring the three vectors to mean zero and length one.
 
     Raises:
         ConfigError: If an option is out of range.
@@ -101,6 +112,8 @@ class CalibrationGate(Gate):
         beta: float | int = 0.3,
         confidence: str = "soft",
         others: str = "maximum",
+        *,
+        normalize: bool = True,
     ) -> None:
         super().__init__()
         if not 0 <= beta <= 1:
@@ -114,6 +127,7 @@ class CalibrationGate(Gate):
         # The sum of means has no cells to choose from.
         self.against = ConditioningLayer(channels, beta if others == "maximum" else 0, confidence)
         self.described = nn.Linear(head_dim, head_dim)
+        self.normalize = normalize
         self.mlp = nn.Linear(2 * channels + head_dim, channels)
 
     def forward(
@@ -124,8 +138,10 @@ class CalibrationGate(Gate):
             against = self.against.mlp(means_of_others(x, valid))
         else:
             against = self.against(x, largest(x, self.aggregate, valid))
-        code = torch.cat([self.own(x), against, self.described(head)], 2)
-        return 1 + torch.tanh(self.mlp(code))
+        codes = [self.own(x), against, self.described(head)]
+        if self.normalize:
+            codes = [F.layer_norm(code, code.shape[2:]) / math.sqrt(code.shape[2]) for code in codes]
+        return 1 + torch.tanh(self.mlp(torch.cat(codes, 2)))
 
 
 class DescribedGate(Gate):
@@ -149,7 +165,7 @@ class DescribedGate(Gate):
 
 def means_of_others(x: Float[Tensor, "B O C h w"], valid: Bool[Tensor, "B O"]) -> Float[Tensor, "B O C"]:
     """For each object the sum of the spatial means of all others in use; zero if it is alone."""
-    means = x.mean((3, 4)) * valid[..., None]
+    means = torch.where(valid[..., None], x.mean((3, 4)), 0.0)
     return means.sum(1, keepdim=True) - means
 
 

@@ -48,7 +48,8 @@ class PixelMatcher(WindowMatcher[SortedCells]):
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> SortedCells:
         """See ``Matcher.index``: cells sorted by object, with their norms."""
         step = 1 if self.training else self.atrous
-        cells = sort_cells(embedding[..., ::step, ::step], masks[..., ::step, ::step])
+        with torch.autocast(embedding.device.type, enabled=False):
+            cells = sort_cells(embedding[..., ::step, ::step].float(), masks[..., ::step, ::step])
         return cells._replace(rows=cells.rows.half()) if self.float16 else cells
 
     def forward(
@@ -64,8 +65,8 @@ class PixelMatcher(WindowMatcher[SortedCells]):
             far = global_distance(wide, references, previous.masks.shape[1])
             whole = self._value(far.float()[:, :, None])
             local = self._local(query.float(), previous)
-        others = self._others(torch.cat([local, whole], 2), valid)
-        return torch.cat([whole, local, previous.masks[:, :, None], others], 2)
+            others = self._others(torch.cat([local, whole], 2), valid)
+            return torch.cat([whole, local, previous.masks[:, :, None].float(), others], 2)
 
     def _others(self, maps: Float[Tensor, "B O M h w"], valid: Bool[Tensor, "B O"]) -> Float[Tensor, "B O M h w"]:
         """Background maps: how near the other objects are; a class that is alone has its own map.

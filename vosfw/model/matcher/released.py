@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
+from vosfw.errors import ConfigError
 from vosfw.interfaces import Previous
 from vosfw.model.matcher.distance import DistanceMatcher, WindowMatcher
 from vosfw.ops.kmeans import cluster_means, kmeans
@@ -81,10 +82,15 @@ class ReleasedClusterMatcher(DistanceMatcher[Cells]):
             cell makes them absent; otherwise each object has its own number of clusters.
         wrong_means: Take the means of the cells at the clusters' places in the list of all cells, where the list of
             the object's cells is meant.
+
+    Raises:
+        ConfigError: If ``count`` is below 1.
     """
 
     def __init__(self, count: int = 16, *, sticky_count: bool = True, wrong_means: bool = True) -> None:
         super().__init__()
+        if count < 1:
+            raise ConfigError(f"matcher.count is {count}; wanted a number of clusters per object from 1")
         self.count = count
         self.sticky_count = sticky_count
         self.wrong_means = wrong_means

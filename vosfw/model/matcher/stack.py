@@ -70,13 +70,18 @@ class GranularityMatcher(StackMatcher):
         proxy: Factory of the others, called with ``count``.
 
     Raises:
-        ConfigError: If there is no level, or one is unknown or given twice.
+        ConfigError: If there is no level, one is unknown or given twice, or ``proxy`` has a number of its own.
     """
 
-    def __init__(self, levels: Sequence[int | str], pixel: Matcher[Any], proxy: Callable[..., Matcher[Any]]) -> None:
-        for level in levels:
-            if level != PIXEL and (isinstance(level, str) or level < 1):
-                raise ConfigError(f"matcher.levels is {list(levels)}; wanted numbers of proxies from 1, or {PIXEL}")
-        if len(set(levels)) < len(levels):
-            raise ConfigError(f"matcher.levels is {list(levels)}; wanted each level once")
+    def __init__(self, levels: Sequence[Any], pixel: Matcher[Any], proxy: Callable[..., Matcher[Any]]) -> None:
+        listed = [levels] if isinstance(levels, str) or not isinstance(levels, Sequence) else list(levels)
+        known = all(level == PIXEL or (isinstance(level, int) and level >= 1) for level in listed)
+        if levels != listed or not listed or not known or len(set(listed)) < len(listed):
+            raise ConfigError(
+                f"matcher.levels is {levels}; wanted a list of different levels, each a number of proxies from 1 or "
+                f"{PIXEL}, such as [1, 16, {PIXEL}]"
+            )
+        given = getattr(proxy, "keywords", {}).get("count")
+        if given is not None:
+            raise ConfigError(f"matcher.proxy.count is {given}, and the levels say how many: set matcher.levels")
         super().__init__({str(level): pixel if level == PIXEL else proxy(count=level) for level in levels})

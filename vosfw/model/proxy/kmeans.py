@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vosfw.interfaces import ProxyBuilder
-from vosfw.ops.kmeans import cluster_means, kmeans
+from vosfw.ops.kmeans import check_options, cluster_means, kmeans
 from vosfw.ops.matching import owner_of_cells
 from vosfw.ops.proxies import Proxies
 
@@ -22,6 +22,9 @@ class KMeansProxies(ProxyBuilder):
         reseed: Give an empty cluster a new centre; otherwise it stays empty.
         backend: ``torch`` (all objects at once), ``faiss``, or ``auto``, which chooses by device and size.
         seed: Of the first centres; the same frame always has the same proxies.
+
+    Raises:
+        ConfigError: If an option is out of range.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class KMeansProxies(ProxyBuilder):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_options(iterations, start, backend, reseed=reseed)
         self.iterations = iterations
         self.start = start
         self.reseed = reseed

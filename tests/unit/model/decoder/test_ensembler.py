@@ -22,7 +22,7 @@ def inputs():
 @torch.no_grad()
 def test_objects_equal_the_plain_network_and_the_background_gets_what_the_others_say(decoder):
     x, skip, low, head = inputs()
-    got = decoder(x, skip, low, head, VALID)
+    got = decoder(x, decoder.merge(skip, low), head, VALID)
     own, against = zip(*(plain_decoder(decoder, x[:, k], skip[:, k], low, head[:, k]) for k in range(3)), strict=True)
     for k in (1, 2):
         torch.testing.assert_close(got[:, k], own[k], atol=1e-3, rtol=1e-3)
@@ -37,11 +37,12 @@ def test_a_background_that_is_alone_speaks_for_itself(decoder):
     unused = torch.tensor([[True, False, False]] * 2)
     own, _ = plain_decoder(decoder, x[:, 0], skip[:, 0], low, head[:, 0])
     for slots in (1, 3):
-        logits = decoder(x[:, :slots], skip[:, :slots], low, head[:, :slots], unused[:, :slots])
+        fine = decoder.merge(skip[:, :slots], low)
+        logits = decoder(x[:, :slots], fine, head[:, :slots], unused[:, :slots])
         torch.testing.assert_close(logits[:, 0], own, atol=1e-3, rtol=1e-3)
 
 
 def test_gradients_reach_every_parameter(decoder):
     x, skip, low, head = inputs()
-    decoder(x, skip, low, head, VALID).square().sum().backward()
+    decoder(x, decoder.merge(skip, low), head, VALID).square().sum().backward()
     assert [name for name, p in decoder.named_parameters() if not p.grad.any()] == []
