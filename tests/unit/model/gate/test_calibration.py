@@ -34,8 +34,15 @@ def condition(layer, z, beta, soft):
     kept = max(int(beta * score.numel()), 1)
     least = score.sort(descending=True).values[kept - 1]
     if soft:
-        return layer.mlp((z.flatten(1) * score * (score >= least)).sum(1) / kept)
+        weight = score * (score >= least)
+        return layer.mlp((z.flatten(1) * weight).sum(1) / weight.sum().clamp(min=1e-6))
     return layer.mlp((z.flatten(1) * (score > least)).mean(1))
+
+
+def short(code):
+    """Mean zero and length one, but for what keeps it from a division by zero."""
+    centred = code - code.mean()
+    return centred / (centred.square().mean() + 1e-5).sqrt() / len(code) ** 0.5
 
 
 def gains(gate, x, head, valid, beta, soft, maximum):
@@ -48,15 +55,17 @@ def gains(gate, x, head, valid, beta, soft, maximum):
             against = condition(gate.against, common - x[k], beta, soft)
         else:
             against = gate.against.mlp(sum([x[j].mean((1, 2)) for j in used if j != k], torch.zeros(CHANNELS)))
-        code = torch.cat([condition(gate.own, x[k], beta, soft), against, gate.described(head[k])])
-        rows.append(1 + gate.mlp(code).tanh())
+        codes = [condition(gate.own, x[k], beta, soft), against, gate.described(head[k])]
+        codes = [short(code) for code in codes] if gate.normalize else codes
+        rows.append(1 + gate.mlp(torch.cat(codes)).tanh())
     return torch.stack(rows)
 
 
 @pytest.mark.parametrize(("confidence", "others"), KINDS)
 @pytest.mark.parametrize("beta", [0, 0.01, 0.3, 0.5, 1.0])
-def test_gains_are_those_of_a_loop(confidence, others, beta):
-    gate = make(beta=beta, confidence=confidence, others=others)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_gains_are_those_of_a_loop(confidence, others, beta, normalize):
+    gate = make(beta=beta, confidence=confidence, others=others, normalize=normalize)
     found = gate(X, HEAD, VALID)
     for b in range(2):
         wanted = gains(gate, X[b], HEAD[b], VALID[b], beta, confidence == "soft", others == "maximum")
@@ -73,7 +82,7 @@ def test_the_maximum_is_the_same_a_few_objects_at_a_time(monkeypatch):
 def test_three_kept_cells_by_hand():
     """Scores 0, 1, 2, 3: half of the cells are kept."""
     z = torch.tensor([0.0, 1.0, 2.0, 3.0]).view(1, 1, 1, 2, 2)
-    for confidence, wanted in (("soft", (2 * 2 + 3 * 3) / 2), ("hard", 3 / 4)):
+    for confidence, wanted in (("soft", (2 * 2 + 3 * 3) / (2 + 3)), ("hard", 3 / 4)):
         layer = ConditioningLayer(1, 0.5, confidence)
         nn.init.constant_(layer.phi.weight, 1.0)
         nn.init.constant_(layer.phi.bias, 0.0)

@@ -53,12 +53,19 @@ def test_configs_choose_levels_and_kinds():
     assert list(instantiate(compose(["model=aoc"]).model.matcher).matchers) == ["1", "16", "pixel"]
 
 
-@pytest.mark.parametrize("wrong", [(0, "pixel"), ("pixels",), (1, 1), ("pixel", 4, "pixel"), (-3,)])
+@pytest.mark.parametrize(
+    "wrong", [[0, "pixel"], ["pixels"], [1, 1], ["pixel", 4, "pixel"], [-3], [], "pixel", [1.5], [[1]]]
+)
 def test_bad_levels(wrong):
-    with pytest.raises(ConfigError, match=r"matcher\.levels is "):
-        levels(*wrong)
+    with pytest.raises(ConfigError, match=r"matcher\.levels is .*wanted a list of different levels"):
+        GranularityMatcher(wrong, PixelMatcher([1, 2]), proxy)
 
 
-def test_no_level_is_refused():
+def test_a_number_of_proxies_besides_the_levels_is_refused():
+    with pytest.raises(ConfigError, match=r"matcher\.proxy\.count is 8"):
+        instantiate(compose(["model=aoc", "model.matcher.proxy.count=8"]).model.matcher)
+
+
+def test_an_empty_stack_is_refused():
     with pytest.raises(ConfigError, match="wanted one matcher or more"):
-        levels()
+        StackMatcher({})

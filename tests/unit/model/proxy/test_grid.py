@@ -23,7 +23,7 @@ def plain(mask, count):
     top, left = ys.min().item(), xs.min().item()
     tall, wide = ys.max().item() - top + 1, xs.max().item() - left + 1
     rows, found = math.isqrt(count), []
-    lengths = [sum(1 for n in range(count) if n * rows // count == r) for r in range(rows)]
+    lengths = [count * (r + 1) // rows - count * r // rows for r in range(rows)]
     for row, length in enumerate(lengths):
         for place in range(length):
             y, x = top + (row + 0.5) / rows * tall - 0.5, left + (place + 0.5) / length * wide - 0.5
