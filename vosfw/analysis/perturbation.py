@@ -72,7 +72,9 @@ def _labelled(tile: UInt8[Tensor, "3 Y X"], text: str, height: int) -> UInt8[Ten
 
 
 def plot_robustness(found: Robustness, path: Path | str, title: str = "") -> None:
-    """A picture (PNG, PDF or SVG) of J&F on every set with its interval, beside that on the clean one.
+    """A picture (PNG, PDF or SVG) of J&F on every set, and of what is lost against the clean one, with intervals.
+
+    Intervals of J&F tell how videos differ; those of the loss, which is of pairs, what the perturbation does.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -80,20 +82,22 @@ def plot_robustness(found: Robustness, path: Path | str, title: str = "") -> Non
     from matplotlib.figure import Figure
 
     names = list(found.perturbed)
-    values = np.array([found.perturbed[name] for name in names]) * 100
-    places = np.arange(len(names))
-    figure = Figure(figsize=(7, 1.6 + 0.32 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    errors = np.abs(values[:, 1:].T - values[:, 0])
-    axes.axvspan(100 * found.clean.low, 100 * found.clean.high, color="tab:green", alpha=0.12, lw=0)
-    axes.axvline(100 * found.clean.value, color="tab:green", label=f"clean {100 * found.clean.value:.1f}")
-    mean = f"mean of the perturbed {100 * found.mean.value:.1f} (loss {100 * found.loss.value:.1f})"
-    axes.axvline(100 * found.mean.value, color="tab:red", ls="--", label=mean)
-    axes.errorbar(values[:, 0], places, xerr=errors, fmt="o", ms=4, capsize=3, color="tab:blue")
-    axes.set_yticks(places, names)
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(f"J&F in percent, {found.level:.0%} intervals over {found.sequences} sequences")
-    figure.legend(loc="outside upper center", title=title or None, ncols=2, frameon=False)
+    figure = Figure(figsize=(9, 1.8 + 0.3 * len(names)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, rows, color in ((left, found.perturbed, "tab:blue"), (right, found.drops, "tab:orange")):
+        values = 100 * np.array([rows[name] for name in names])
+        errors = np.abs(values[:, 1:].T - values[:, 0])
+        axes.errorbar(values[:, 0], np.arange(len(names)), xerr=errors, fmt="o", ms=4, capsize=3, color=color)
+        axes.grid(axis="x", alpha=0.3)
+    left.set_yticks(np.arange(len(names)), names)
+    left.invert_yaxis()
+    left.axvline(100 * found.clean.value, color="tab:green", label=f"clean: {100 * found.clean.value:.1f}")
+    left.axvline(100 * found.mean.value, color="tab:red", ls="--", label=f"perturbed: {100 * found.mean.value:.1f}")
+    right.axvline(0, color="tab:green")
+    right.axvline(100 * found.loss.value, color="tab:red", ls="--", label=f"mean loss: {100 * found.loss.value:.1f}")
+    left.set_xlabel("J&F in percent")
+    right.set_xlabel("loss against clean")
+    note = f"{found.level:.0%} intervals over {found.sequences} sequences"
+    figure.legend(loc="outside upper center", title=f"{title}, {note}" if title else note, ncols=3, frameon=False)
     with replacing(Path(path)) as draft:
         figure.savefig(draft, dpi=150)

@@ -16,11 +16,9 @@ from tqdm import tqdm
 
 from vosfw.analysis.perturbation import plot_robustness
 from vosfw.cli.evaluate import about, build_segmenter, evaluate, untrained
-from vosfw.cli.launch import check_writable
+from vosfw.cli.perturbed_files import write
 from vosfw.config import choose, instantiate, to_container
-from vosfw.data.export import check_format, claim, write_perturbed
 from vosfw.data.files import replacing
-from vosfw.data.perturbation.base import Perturbation
 from vosfw.errors import ConfigError
 from vosfw.metrics.robustness import Robustness, object_scores, robustness
 from vosfw.module import FrameCallback, FrameResult, VOSModule
@@ -45,8 +43,9 @@ def benchmark(config: DictConfig) -> float | None:
     nodes = perturbations(config)
     built = {name: instantiate(node) for name, node in nodes.items()}
     if config.robustness.write is not None:
-        write(config, nodes, built)
+        write(config, nodes, {name: each for name, each in built.items() if name != CLEAN})
         return None
+    frames = sum(instantiate(config.data).dataset("test").lengths)
     leader = getattr(rank_zero_only, "rank", 0) == 0
     segmenter, model = build_segmenter(config)
     parts = {name: part(config, name, node) for name, node in nodes.items()}
@@ -55,7 +54,6 @@ def benchmark(config: DictConfig) -> float | None:
     warning = untrained(config, segmenter, model)
     if warning and not config.quiet:
         logger.warning(warning)
-    frames = sum(instantiate(config.data).dataset("test").lengths)
     del segmenter
     with tqdm(total=frames * len(parts), unit="frame", disable=config.quiet or not leader) as bar:
         advance(bar, frames * (len(parts) - len(pending)))
@@ -77,7 +75,7 @@ def perturbations(config: DictConfig) -> dict[str, DictConfig]:
     Raises:
         ConfigError: If a name or option is unknown or in doubt.
     """
-    if not to_container(config.data.get("perturbation") or {}).get("_target_", "").endswith("NoPerturbation"):
+    if not (config.data.get("perturbation") or {}).get("_target_", "NoPerturbation").endswith("NoPerturbation"):
         raise ConfigError("data.perturbation and robustness are both set; the benchmark goes through its own sets")
     wanted = to_container(config.robustness.sets)
     if not any(value is not None for value in wanted.values()):
@@ -126,15 +124,16 @@ def done(folder: Path, identity: Mapping[str, str], resume: bool) -> bool:
                 f"'{folder}' holds an evaluation with other {', '.join(other)}. Repeat that run's options to go on "
                 "with it, choose another run_dir, or set resume=false to start anew."
             )
-    return notes[0].is_file()
+    return notes[0].is_file() and (folder / "results.json").is_file()
 
 
 def advance(bar: Any, frames: int) -> None:
     """Count frames that took no time, so that the rate stays true."""
-    if not bar.disable:
-        bar.initial += frames
-        bar.n += frames
-        bar.refresh()
+    if bar.disable:
+        return
+    bar.initial += frames
+    bar.n += frames
+    bar.refresh()
 
 
 class _Progress(FrameCallback):
@@ -188,34 +187,3 @@ def publish(
     if not config.quiet:
         sys.stdout.write(f"\n{found.to_text()}{warning}\nresults, masks and plot: {folder}\n")
     return found.mean.value
-
-
-def write(config: DictConfig, nodes: Mapping[str, DictConfig], built: Mapping[str, Perturbation]) -> None:
-    """Write every perturbed set to ``robustness.write``, in the layout of the data set.
-
-    Raises:
-        OutputError: If a folder cannot be written, or holds other files.
-        ConfigError: If the frames of a perturbation fit no file.
-    """
-    target, suffix = Path(config.robustness.write).expanduser(), config.robustness.format
-    check_writable(target)
-    videos = instantiate(config.data).dataset("test")
-    root = None if config.data.get("root") is None else Path(config.data.root)
-    source = json.dumps({key: value for key, value in to_container(config.data).items() if key in ("test", "root")})
-    sets = {name: each for name, each in built.items() if name != CLEAN}
-    notes = {}
-    for name, perturbation in sets.items():
-        recipe = json.dumps(to_container(nodes[name]))
-        notes[name] = {"data": source, "perturbation": recipe, "format": suffix}
-        check_format(perturbation, suffix)
-        claim(target / name, notes[name], resume=config.resume)
-    with tqdm(total=sum(videos.lengths) * len(sets), unit="frame", disable=config.quiet) as bar:
-        for name, perturbation in sets.items():
-            bar.set_description(name)
-            written = write_perturbed(
-                videos, perturbation, target / name, root=root, suffix=suffix, about=notes[name], resume=config.resume
-            )
-            for frames in written:
-                bar.update(frames)
-    if not config.quiet:
-        sys.stdout.write(f"written: {', '.join(str(target / name) for name in sets)}\n")

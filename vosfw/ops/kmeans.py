@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
-from torch.nn import functional as F
 
 from vosfw.errors import ConfigError
 from vosfw.ops import kmeans_faiss
 from vosfw.ops.kmeans_start import STARTS, score_vectors, square_norm, starting_rows
 from vosfw.ops.object_rows import GROUP, ObjectRows, lay_out
+from vosfw.ops.proxies import cluster_means
 
 BACKENDS = ("auto", "torch", "faiss")
 MANY = 128
@@ -78,23 +78,62 @@ def kmeans(
     for name, number in (("clusters", clusters), ("objects", objects)):
         if number < 1:
             raise ConfigError(f"kmeans: {name} is {number}; wanted a whole number from 1")
+    chosen = backend
+    if backend == "auto":
+        chosen = "faiss" if reseed and clusters >= MANY and points.device.type == "cpu" else "torch"
+    return Clustering(
+        *_kmeans(points.detach(), owner, objects, clusters, iterations, start, reseed, chosen == "faiss", seed)
+    )
+
+
+# One call for torch.compile, which could not follow a search that ends when nothing changes.
+@torch.library.custom_op(
+    "vosfw::kmeans",
+    mutates_args=(),
+    schema="(Tensor points, Tensor owner, int objects, int clusters, int iterations, str start, bool reseed, "
+    "bool use_faiss, int seed) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def _kmeans(
+    points: Tensor,
+    owner: Tensor,
+    objects: int,
+    clusters: int,
+    iterations: int,
+    start: str,
+    reseed: bool,
+    use_faiss: bool,
+    seed: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch, total, width = points.shape
     with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
         if batch * total == 0:
             zeros = owner.new_zeros(batch, objects, clusters, dtype=torch.int64)
-            centers = zeros[..., None].expand(-1, -1, -1, width).float()
-            return Clustering(owner.new_zeros(batch, total, dtype=torch.int64), centers, zeros, zeros.sum(2))
+            centers = points.new_zeros(batch, objects, clusters, width, dtype=torch.float32)
+            return owner.new_zeros(batch, total, dtype=torch.int64), centers, zeros, zeros.sum(2)
         wide = points if points.dtype == torch.float64 else points.float()
         layout = lay_out(wide, owner, objects, group=max(GROUP, clusters))
         rows = starting_rows(layout, start, clusters, seed)
-        if backend == "faiss" or (backend == "auto" and reseed and clusters >= MANY and points.device.type == "cpu"):
+        if use_faiss:
             found, last, reseeded = kmeans_faiss.lloyd(layout, rows, iterations, seed)
         else:
             found, last, reseeded = _lloyd(layout, rows, iterations, reseed)
         cluster = torch.where(layout.place >= 0, found.gather(1, layout.place.clamp(min=0)), -1)
         means, count = cluster_means(points, owner, cluster, objects, clusters)
         last = torch.where(layout.sizes[..., None, None] > 0, last + layout.shift[:, :, None], 0.0).float()
-        return Clustering(cluster, torch.where(count[..., None] > 0, means, last), count, reseeded)
+        return cluster, torch.where(count[..., None] > 0, means, last), count, reseeded
+
+
+@_kmeans.register_fake
+def _shapes(
+    points: Tensor, owner: Tensor, objects: int, clusters: int, *options: object
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    each = (points.shape[0], objects, clusters)
+    return (
+        torch.empty_like(owner, dtype=torch.int64),
+        points.new_empty(*each, points.shape[2], dtype=torch.float32),
+        owner.new_empty(*each, dtype=torch.int64),
+        owner.new_empty(*each[:2], dtype=torch.int64),
+    )
 
 
 def check_options(iterations: int, start: str, backend: str, *, reseed: bool) -> None:
@@ -164,32 +203,3 @@ def _fill(
     apart = (far - centers.gather(2, own[..., None].expand_as(far))).square().sum(3)
     fill = empty & (rank < layout.sizes[..., None]) & (apart > ROUNDING * far.square().sum(3))
     return torch.where(fill[..., None], far, centers), fill.sum(2)
-
-
-def cluster_means(
-    points: Float[Tensor, "B N C"],
-    owner: Integer[Tensor, "B N"],
-    cluster: Integer[Tensor, "B N"],
-    objects: int,
-    clusters: int,
-) -> tuple[Float[Tensor, "B O K C"], Integer[Tensor, "B O K"]]:
-    """Mean of the points of each cluster, differentiable and in float32, and their number; zero where there are none.
-
-    Points are sorted and summed in order, so that the result is the same each time on a GPU as well.
-
-    Args:
-        points: To be averaged.
-        owner: Object of each point; those outside ``0..objects-1`` count nowhere.
-        cluster: Of each point within its object; those outside ``0..clusters-1`` count nowhere.
-        objects: ``O``.
-        clusters: ``K``.
-    """
-    (batch, _, width), each = points.shape, objects * clusters
-    inside = (owner >= 0) & (owner < objects) & (cluster >= 0) & (cluster < clusters)
-    first = torch.arange(batch, device=owner.device)[:, None] * each
-    place, order = torch.where(inside, first + owner * clusters + cluster, batch * each).flatten().sort(stable=True)
-    begin = torch.searchsorted(place, torch.arange(batch * each + 1, device=place.device))
-    with torch.autocast(points.device.type, enabled=False):
-        means = F.embedding_bag(order, points.float().flatten(0, 1), begin, mode="mean")
-    shape = (batch, objects, clusters)
-    return means[:-1].reshape(*shape, width), begin.diff().reshape(shape)

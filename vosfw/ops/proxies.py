@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,6 +48,35 @@ def descriptor(sums: ObjectSums) -> Float[Tensor, "B O D"]:
     inside = sums.inside / (sums.area + EPSILON)[..., None]
     outside = (sums.cells[:, None] - sums.area + EPSILON)[..., None]
     return torch.cat([inside, (sums.total[:, None] - sums.inside) / outside], 2)
+
+
+def cluster_means(
+    points: Float[Tensor, "B N C"],
+    owner: Integer[Tensor, "B N"],
+    cluster: Integer[Tensor, "B N"],
+    objects: int,
+    clusters: int,
+) -> tuple[Float[Tensor, "B O K C"], Integer[Tensor, "B O K"]]:
+    """Mean of the points of each cluster, differentiable and in float32, and their number; zero where there are none.
+
+    Points are sorted and summed in order, so that the result is the same each time on a GPU as well.
+
+    Args:
+        points: To be averaged.
+        owner: Object of each point; those outside ``0..objects-1`` count nowhere.
+        cluster: Of each point within its object; those outside ``0..clusters-1`` count nowhere.
+        objects: ``O``.
+        clusters: ``K``.
+    """
+    (batch, _, width), each = points.shape, objects * clusters
+    inside = (owner >= 0) & (owner < objects) & (cluster >= 0) & (cluster < clusters)
+    first = torch.arange(batch, device=owner.device)[:, None] * each
+    place, order = torch.where(inside, first + owner * clusters + cluster, batch * each).flatten().sort(stable=True)
+    begin = torch.searchsorted(place, torch.arange(batch * each + 1, device=place.device))
+    with torch.autocast(points.device.type, enabled=False):
+        means = F.embedding_bag(order, points.float().flatten(0, 1), begin, mode="mean")
+    shape = (batch, objects, clusters)
+    return means[:-1].reshape(*shape, width), begin.diff().reshape(shape)
 
 
 def proxy_distance(

@@ -33,6 +33,8 @@ REAL = {
     "aoc_released": [*SMALL_AOC_RELEASED, "model.matcher.matchers.cluster.sticky_count=false"],
 }
 NAMES = [*DOUBLES, *REAL]
+COMPILED = [name for name in NAMES if name != "aoc_released"]
+"""As released, K-Means of a frame depends on which objects are there, one after the other: no single graph."""
 
 
 @functools.cache
@@ -285,9 +287,9 @@ def test_calls_compile_whole():
     code = Path(__file__).with_name("compile_contract.py")
     path = os.pathsep.join(str(code.parents[i]) for i in (2, 3))
     environment = {**os.environ, "VOSFW_CHECK_SHAPES": "0", "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, str(code), *NAMES], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(code), *COMPILED], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == NAMES
+    assert done.stdout.split() == COMPILED
 
 
 def test_masks_of_unused_slots_are_ignored(model):

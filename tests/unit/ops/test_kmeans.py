@@ -10,9 +10,10 @@ from scipy.cluster.vq import kmeans2
 from vosfw.errors import ConfigError, UnsupportedError
 from vosfw.ops import kmeans as module
 from vosfw.ops import object_rows
-from vosfw.ops.kmeans import cluster_means, kmeans
+from vosfw.ops.kmeans import kmeans
 from vosfw.ops.kmeans_start import starting_rows
 from vosfw.ops.object_rows import lay_out
+from vosfw.ops.proxies import cluster_means
 
 STARTS = ["plusplus", "random", "even"]
 EXAMPLES = settings(max_examples=30, deadline=None)
@@ -289,6 +290,7 @@ CODE = """
 import hashlib, torch
 torch.rand(1000)
 from vosfw.ops.kmeans import kmeans
+from vosfw.ops.proxies import cluster_means
 def digest(backend, start):
     points = torch.randn(2, 3000, 20, generator=torch.Generator().manual_seed(1))
     found = kmeans(points, torch.arange(3000).expand(2, -1) % 5, 4, 16, backend=backend, start=start, seed=9)

@@ -143,7 +143,7 @@ class ScribbleMask(ShapePerturbation):
     def reshape(self, shape: Shape, draw: np.random.Generator) -> Shape:
         """The part of the line that lies in the object."""
         depth = _depth(shape)
-        places = np.argwhere(depth > depth.max() / 3)
+        places = np.argwhere(depth >= depth.max() / 3)
         chosen = places[draw.integers(len(places), size=self.points)]
         # From one end of the object to the other, so that the line does not go back and forth.
         centred = places - places.mean(0)

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Previous
 from vosfw.model.matcher.distance import DistanceMatcher, WindowMatcher
-from vosfw.ops.kmeans import cluster_means, kmeans
+from vosfw.ops.kmeans import kmeans
 from vosfw.ops.matching import owner_of_cells
-from vosfw.ops.proxies import EPSILON, ObjectSums, Proxies, descriptor, object_sums, proxy_distance
+from vosfw.ops.proxies import EPSILON, ObjectSums, Proxies, cluster_means, descriptor, object_sums, proxy_distance
 
 
 class ReleasedObjectMatcher(WindowMatcher[ObjectSums]):

@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vosfw.interfaces import ProxyBuilder
-from vosfw.ops.kmeans import check_options, cluster_means, kmeans
+from vosfw.ops.kmeans import check_options, kmeans
 from vosfw.ops.matching import owner_of_cells
-from vosfw.ops.proxies import Proxies
+from vosfw.ops.proxies import Proxies, cluster_means
 
 
 class KMeansProxies(ProxyBuilder):
