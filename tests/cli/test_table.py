@@ -67,6 +67,41 @@ def test_a_sweep_of_evaluations_leaves_a_table(tmp_path):
     assert all(0 < float(row["J&F"]) < 1 and row["std"] == "" for row in rows(tmp_path))
 
 
+def heads(folder):
+    cells = (folder / "table.md").read_text().splitlines()[0].strip("| ").split(" | ")
+    return [cell for cell in cells if cell != "std"]
+
+
+def test_the_robustness_benchmark_may_end_a_training(tmp_path):
+    options = ["-m", *TRAIN, *SHORT, "data.test.videos=1", f"hydra.sweep.dir={tmp_path}", "seed=0,1", "+tests.plain={}"]
+    options += ["+experiment@tests.perturbed=robustness", "tests.perturbed.robustness.samples=10"]
+    options += [
+        f"tests.perturbed.robustness.sets.{name}=null" for name in ("noise_10", "points_1k", "points_5k", "blur_9")
+    ]
+    assert train(options) == 0
+    assert heads(tmp_path) == ["test", "n", "J&F", "J", "F", "Q_c", "noise_30", "blur_7", "Q_p", "R_p"]
+    assert [(row["test"], row["n"], row["J&F"] == "", row["Q_p"] == "") for row in rows(tmp_path)] == [
+        ("plain", "2", False, True),
+        ("perturbed", "2", True, False),
+    ]
+
+
+def test_the_robustness_benchmark_in_a_sweep(tmp_path):
+    """Copying the first mask sees no noise, but its being eroded."""
+    options = ["-m", *EVALUATE, "experiment=robustness", "model=copy_first", "data.test.videos=1", "seed=0,1"]
+    options += [f"hydra.sweep.dir={tmp_path}", "robustness.samples=10", "data.train.speed=0.5,2"]
+    options += [f"robustness.sets.{name}=null" for name in ("noise_10", "points_1k", "points_5k", "blur_7", "blur_9")]
+    options += ["+robustness.sets.eroded=mask_eroded"]
+    assert evaluate(options) == 0
+    assert heads(tmp_path) == ["data.train.speed", "n", "Q_c", "noise_30", "eroded", "Q_p", "R_p"]
+    assert [row["n"] for row in rows(tmp_path)] == ["2", "2"]
+    for row in rows(tmp_path):
+        found = {name: float(row[name]) for name in ("Q_c", "noise_30", "eroded", "Q_p", "R_p")}
+        assert 1 > found["Q_c"] == found["noise_30"] > found["eroded"] > 0
+        assert found["Q_p"] == pytest.approx((found["noise_30"] + found["eroded"]) / 2)
+        assert found["R_p"] == pytest.approx(found["Q_c"] - found["Q_p"])
+
+
 def test_validation_is_tabulated_where_nothing_was_tested(tmp_path):
     options = [*TRAIN, "trainer.max_steps=1", "trainer.val_check_interval=1", f"hydra.sweep.dir={tmp_path}"]
     assert train([*options, "seed=3,4", "-m"]) == 0

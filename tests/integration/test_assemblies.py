@@ -1,4 +1,4 @@
-"""Every order of RPCM's modulators trains, is scored, saved and loaded."""
+"""Every order of RPCM's modulators and every row of AOC-Net's table 4 trains, is scored, saved and loaded."""
 
 import json
 
@@ -14,12 +14,19 @@ from vosfw.config import choices, compose, instantiate
 from vosfw.module import VOSModule
 
 ASSEMBLIES = sorted({*choices("model/modulator")} - {"none"})
+ROWS = choices("experiment/aoc_table4")
+RUNS = {
+    **{name: ["experiment=rpcm_tiny", f"model/modulator={name}", "model.matcher.windows=[1,2]"] for name in ASSEMBLIES},
+    **{
+        row: ["experiment=aoc_table4", f"experiment/aoc_table4={row}", "model.matcher.pixel.windows=[1,2]"]
+        for row in ROWS
+    },
+}
 SMALL = [
     "model.embedding_dim=8",
     "model.encoder.options.channels=[8,8,16,16]",
     "model.encoder.width=16",
     "model.encoder.low_width=8",
-    "model.matcher.windows=[1,2]",
     "model.ensembler.widths=[16,32]",
     "model.ensembler.out_channels=32",
     "model.decoder.width=32",
@@ -44,10 +51,32 @@ def test_there_are_eleven():
     assert len(ASSEMBLIES) == 11
 
 
-@pytest.mark.parametrize("name", ASSEMBLIES)
+def test_rows_of_table_4_have_the_parts_of_their_names():
+    found = {}
+    for row in ROWS:
+        network = instantiate(compose([*RUNS[row], *DATA, *SMALL]).model)
+        parts = network.matcher.matchers
+        kinds = {type(part.proxies).__name__ for part in parts.values() if name_of(part) == "ProxyMatcher"}
+        gates = [part for part in network.modules() if name_of(part) == "CalibrationGate"]
+        found[row] = ([*parts], kinds, len(gates), {gate.own.beta for gate in gates})
+    kmeans = {"KMeansProxies"}
+    assert found == {
+        "pixel": (["pixel"], set(), 0, set()),
+        "grid": (["1", "16", "pixel"], {"GridProxies"}, 0, set()),
+        **{f"k{k}": (["1", str(k), "pixel"], kmeans, 0, set()) for k in (8, 16, 32, 256)},
+        "beta0": (["pixel"], set(), 6, {0}),
+        "beta30": (["pixel"], set(), 6, {0.3}),
+        "both": (["1", "16", "pixel"], kmeans, 6, {0.3}),
+    }
+
+
+def name_of(part):
+    return type(part).__name__
+
+
+@pytest.mark.parametrize("name", RUNS)
 def test_an_assembly_trains_and_comes_back_from_its_checkpoint(name, tmp_path):
-    overrides = ["experiment=rpcm_tiny", f"model/modulator={name}", *DATA, *SMALL, f"run_dir={tmp_path}"]
-    config = compose(overrides)
+    config = compose([*RUNS[name], *DATA, *SMALL, f"run_dir={tmp_path}"])
     pl.seed_everything(0, verbose=False)
     model = instantiate(config.model)
     start = {key: value.clone() for key, value in model.state_dict().items()}
@@ -80,7 +109,8 @@ def test_an_assembly_trains_and_comes_back_from_its_checkpoint(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_rpcm_learns_two_videos(tmp_path):
-    options = ["experiment=rpcm_overfit", f"run_dir={tmp_path}", "trainer.accelerator=cpu", "~callbacks.progress"]
+@pytest.mark.parametrize("name", ["aoc", "rpcm"])
+def test_it_learns_two_videos(name, tmp_path):
+    options = [f"experiment={name}_overfit", f"run_dir={tmp_path}", "trainer.accelerator=cpu", "~callbacks.progress"]
     assert train([*options, "trainer.enable_progress_bar=false"]) == 0
     assert json.loads((tmp_path / "tests/same/results.json").read_text())["j"] > 0.95

@@ -54,7 +54,7 @@ def engines(*overrides):
     return config.engine, config.train_engine
 
 
-@pytest.mark.parametrize("name", ["cfbi", "rpcm"])
+@pytest.mark.parametrize("name", ["cfbi", "rpcm", "aoc", "aoc_released"])
 def test_a_model_brings_the_engines_of_its_name(name):
     own = engines(f"model={name}")
     assert own == engines(f"model={name}", f"engine={name}", f"engine@train_engine={name}_train")
@@ -83,10 +83,26 @@ def test_the_last_of_two_models_brings_its_engine():
 
 
 @pytest.mark.parametrize(
-    ("experiment", "name"), [("cfbi_youtube", "cfbi"), ("rpcm_stage1", "rpcm"), ("rpcm_davis", "rpcm")]
+    ("experiment", "name"),
+    [
+        ("cfbi_youtube", "cfbi"),
+        ("rpcm_stage1", "rpcm"),
+        ("rpcm_davis", "rpcm"),
+        ("aoc_youtube", "aoc"),
+        ("aoc_davis", "aoc"),
+    ],
 )
 def test_experiments_have_the_engines_of_their_model(experiment, name):
     assert engines(f"experiment={experiment}", "data.root=somewhere") == engines(f"model={name}")
+
+
+@pytest.mark.parametrize("name", ["davis16", "davis17", "davis17_testdev", "youtube18", "youtube19"])
+def test_aoc_is_evaluated_with_and_without_predicted_references(name):
+    base = [f"experiment=aoc_{name}", "data.root=somewhere"]
+    assert compose(base, "evaluate").engine == compose(["model=aoc"], "evaluate").engine
+    more = compose([*base, "engine/policy=pool", "engine/reliability=entropy"], "evaluate").engine
+    assert more == compose(["model=aoc", "engine=aoc_mf"], "evaluate").engine
+    assert more.policy.every == 5 and "Entropy" in more.reliability._target_
 
 
 def test_engine_from_its_config():

@@ -18,8 +18,10 @@ from vosfw.errors import ConfigError, DatasetError
 
 FINISHED = "finished.json"
 """In the folder of every run of a sweep that is done: its overrides, their checksum, and the value it returned."""
+RESULTS = ("results.json", "robustness.json")
+"""What evaluations leave."""
 SCORES = ("j_and_f", "j", "f")
-HEADS = {"j_and_f": "J&F", "j": "J", "f": "F", "best": "best validation J&F"}
+HEADS = {"j_and_f": "J&F", "j": "J", "f": "F", "best": "best validation J&F", "q_c": "Q_c", "q_p": "Q_p", "r_p": "R_p"}
 TEST = "test"
 """Column of the names of the tests (``tests`` in ``train.yaml``)."""
 SEED = "seed"
@@ -89,8 +91,8 @@ def tabulate(folder: Path, by: Sequence[str] = ()) -> str:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(tuple(run.choices.get(key, "") for key in rows), []).append(run)
-    names = [name for name in HEADS if any(name in run.scores for run in runs)]
-    heads = [*rows, "n", *(head for name in names for head in (HEADS[name], "std"))]
+    names = list(dict.fromkeys(name for run in runs for name in run.scores))
+    heads = [*rows, "n", *(head for name in names for head in (HEADS.get(name, name), "std"))]
     cells = [[*row, *_summary(found, names)] for row, found in groups.items()]
     text = _markdown(heads, cells, len(rows))
     with replacing(folder / "table.md") as draft:
@@ -106,21 +108,27 @@ def _natural(path: Path) -> tuple[tuple[int, str], ...]:
 
 
 def _read(path: Path) -> Iterator[Run]:
-    """The scores of one run: of its tests, of its evaluation, or the best of validation."""
+    """The scores of one run: of its tests, of its evaluation, or the best of validation.
+
+    Of the robustness benchmark they are Q_c, Q of each perturbed set, Q_p and R_p.
+    """
     noted = json.loads(path.read_text())
     pairs = (override.lstrip("+").partition("=") for override in noted["overrides"] if not override.startswith("~"))
     choices = {key: value for key, _, value in pairs}
-    tests = sorted(path.parent.glob("tests/*/results.json"))
-    for result in tests:
-        yield Run({**choices, TEST: result.parent.name}, _scores(json.loads(result.read_text())))
-    result = path.parent / "results.json"
-    if result.is_file() and not tests:
-        yield Run(choices, _scores(json.loads(result.read_text())))
-    elif not tests:
+    own = [found for name in RESULTS if (found := path.parent / name).is_file()]
+    tests = [] if own else [found for name in RESULTS for found in sorted(path.parent.glob(f"tests/*/{name}"))]
+    for result in own or tests:
+        where = {} if own else {TEST: result.parent.name}
+        yield Run({**choices, **where}, _scores(json.loads(result.read_text())))
+    if not own and not tests:
         yield Run(choices, {} if noted["value"] is None else {"best": noted["value"]})
 
 
 def _scores(results: Mapping[str, Any]) -> dict[str, float]:
+    if "q_p" in results:
+        figures = {"q_c": results["q_c"]} | {name: found["j_and_f"] for name, found in results["sets"].items()}
+        figures |= {name: results[name] for name in ("q_p", "r_p")}
+        return {name: float(found["value"]) for name, found in figures.items()}
     return {name: float(results[name]) for name in SCORES if results.get(name) is not None}
 
 

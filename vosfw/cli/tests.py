@@ -14,10 +14,12 @@ logger = logging.getLogger(__name__)
 
 GROUPS = ("model", "engine", "data", "metrics")
 """What a test takes over from the training, and may change."""
+OWN = ("robustness", "resume")
+"""Options of evaluate.yaml that a test may have: ``/experiment@tests.NAME: robustness`` makes it that benchmark."""
 
 
 def run_tests(config: DictConfig, checkpoint: Path) -> dict[str, float | None]:
-    """Evaluate a checkpoint as each of ``config.tests`` says; returns J&F by test.
+    """Evaluate a checkpoint as each of ``config.tests`` says; returns J&F by test, or Q_p of the robustness benchmark.
 
     The results are in ``tests/<name>`` of the run, as evaluate.py leaves them, but without masks.
 
@@ -39,9 +41,10 @@ def run_tests(config: DictConfig, checkpoint: Path) -> dict[str, float | None]:
             base.trainer.precision = config.trainer.precision
             base.trainer.devices = 1
             base.ckpt_path, base.seed, base.quiet = str(checkpoint), config.seed, True
+            base.robustness, base.resume = changes.get("robustness"), changes.get("resume", False)
             base.run_dir = str(Path(config.run_dir) / "tests" / str(name))
         found[str(name)] = evaluate(base)
-        logger.info("test %s: J&F %s", name, found[str(name)])
+        logger.info("test %s: %s %s", name, "J&F" if base.robustness is None else "Q_p", found[str(name)])
     return found
 
 
@@ -81,9 +84,11 @@ def check_tests(config: DictConfig, processes: int) -> None:
     if config.callbacks.get("last") is None:
         raise ConfigError("tests need the last checkpoint: keep callbacks.last, or set tests.NAME=null")
     for name, changes in config.tests.items():
-        if unknown := sorted(set(changes or {}) - {*GROUPS}):
-            raise ConfigError(f"tests.{name} changes {', '.join(unknown)}; wanted some of {', '.join(GROUPS)}")
+        if unknown := sorted(set(changes or {}) - {*GROUPS, *OWN}):
+            raise ConfigError(f"tests.{name} changes {', '.join(unknown)}; wanted some of {', '.join(GROUPS + OWN)}")
         for group, own in (changes or {}).items():
+            if group in OWN:
+                continue
             merged = changed(group, OmegaConf.create(to_container(config[group])), own or {})
             if group == "data" and merged.get("perturbation") is not None:
                 instantiate(merged.perturbation)

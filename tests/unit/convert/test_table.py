@@ -26,6 +26,18 @@ def test_every_key_is_used_or_dropped_with_a_reason():
     assert result.weights["body.a.weight"].dtype == torch.float32
 
 
+def test_one_tensor_for_several_places():
+    rules = (Rule(r"(\w+)\.both", (r"one.\1", r"two.\1"), transform=lambda tensor, shape: tensor.reshape(shape)),)
+    target = {"one.a": torch.zeros(2), "two.a": torch.zeros(2, 1)}
+    result = convert({"a.both": torch.tensor([3.0, 4.0])}, rules, target)
+    assert result.used == {"a.both": "one.a, two.a"}
+    assert result.weights["one.a"].tolist() == [3, 4] and result.weights["two.a"].tolist() == [[3], [4]]
+    # A file holds no tensor twice.
+    assert result.weights["one.a"].data_ptr() != result.weights["two.a"].data_ptr()
+    with pytest.raises(CheckpointError, match=r"a\.both \(as two\.a\)"):
+        convert({"a.both": torch.ones(2)}, rules, {"one.a": torch.zeros(2)})
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

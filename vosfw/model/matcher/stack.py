@@ -74,9 +74,9 @@ class GranularityMatcher(StackMatcher):
     """
 
     def __init__(self, levels: Sequence[Any], pixel: Matcher[Any], proxy: Callable[..., Matcher[Any]]) -> None:
-        listed = [levels] if isinstance(levels, str) or not isinstance(levels, Sequence) else list(levels)
+        listed = list(levels) if isinstance(levels, Sequence) and not isinstance(levels, str) else []
         known = all(level == PIXEL or (isinstance(level, int) and level >= 1) for level in listed)
-        if levels != listed or not listed or not known or len(set(listed)) < len(listed):
+        if not listed or not known or len(set(listed)) < len(listed):
             raise ConfigError(
                 f"matcher.levels is {levels}; wanted a list of different levels, each a number of proxies from 1 or "
                 f"{PIXEL}, such as [1, 16, {PIXEL}]"
