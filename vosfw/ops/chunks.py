@@ -11,7 +11,11 @@ CHUNK = {"cpu": 2**25, "cuda": 2**30}
 
 
 def in_chunks(
-    work: Callable[..., Tensor], width: int, *inputs: Float[Tensor, "n *_s"], size: tuple[int, int]
+    work: Callable[..., Tensor],
+    width: int,
+    *inputs: Float[Tensor, "n *_s"],
+    size: tuple[int, int],
+    over: Float[Tensor, "n D h w"] | None = None,
 ) -> Float[Tensor, "n E h w"]:
     """``work`` on all rows of the inputs; a few at a time unless gradients are wanted.
 
@@ -20,6 +24,8 @@ def in_chunks(
         width: Channels of the result, ``E``.
         inputs: With as many rows as the result.
         size: Height and width of the result.
+        over: A map of the result's size that is not needed any more: if it has channels enough, the result takes its
+            place.
     """
     count = inputs[0].shape[0]
     rows = rows_at_once(inputs[0], width * size[0] * size[1])
@@ -29,7 +35,8 @@ def in_chunks(
     for start in range(0, count, rows):
         part = work(*(x[start : start + rows] for x in inputs))
         if result is None:
-            result = part.new_empty(count, *part.shape[1:])
+            fits = over is not None and over.dtype == part.dtype and over.shape[1] >= width
+            result = over[:, :width] if over is not None and fits else part.new_empty(count, *part.shape[1:])
         result[start : start + rows] = part
     assert result is not None
     return result

@@ -77,9 +77,9 @@ class EnsemblerDecoder(ObjectDecoder):
         shape, size, width = x.shape[:2], (fine.shape[3], fine.shape[4]), self.conv1.out_channels
         y = in_chunks(_joined, self.conv1.in_channels, x.flatten(0, 1), fine.flatten(0, 1), size=size)
         gains = self.gate1(y.unflatten(0, shape), head, valid).flatten(0, 1)
-        y = in_chunks(lambda y, g: relu(self.norm1(self.conv1(scale(y, g)))), width, y, gains, size=size)
+        y = in_chunks(lambda y, g: relu(self.norm1(self.conv1(scale(y, g)))), width, y, gains, size=size, over=y)
         gains = self.gate2(y.unflatten(0, shape), head, valid).flatten(0, 1)
-        y = in_chunks(lambda y, g: relu(self.norm2(self.conv2(scale(y, g)))), width, y, gains, size=size)
+        y = in_chunks(lambda y, g: relu(self.norm2(self.conv2(scale(y, g)))), width, y, gains, size=size, over=y)
         return y.reshape(*shape, -1, *size)
 
     def classify(
