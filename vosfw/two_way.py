@@ -38,8 +38,8 @@ class TwoWay:
     def keep(self, t: int, ids: Sequence[int], scores: Float[Tensor, "O Y X"]) -> None:
         """Store the backward run's class probabilities of a frame; row 0 is the background."""
         levels = scores.float().mul(LEVELS).round().to(torch.uint8).cpu().numpy()
-        with replacing(self.folder / f"{t}.npz") as draft:
-            np.savez_compressed(draft, levels=levels, ids=np.array(ids, np.int64))
+        with replacing(self.folder / f"{t}.npz") as draft, draft.open("wb") as file:
+            np.savez_compressed(file, levels=levels, ids=np.array(ids, np.int64))
 
     def merge(self, t: int, ids: Sequence[int], scores: Float[Tensor, "O Y X"]) -> Integer[np.ndarray, "Y X"]:
         """Ids per pixel of a frame between given ones, from both runs."""

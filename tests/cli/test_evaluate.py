@@ -5,7 +5,6 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from hydra.core.config_store import ConfigStore
 from layouts import boxes, make_youtube
 from PIL import Image
 from runs import DATA, EVALUATE, QUIET, TRAIN, command
@@ -32,13 +31,6 @@ def run(tmp_path_factory):
 @pytest.fixture
 def checkpoint(run):
     return f"ckpt_path={run}/checkpoints/best.ckpt"
-
-
-@pytest.fixture(autouse=True)
-def no_leftover_choices():
-    yield
-    ConfigStore.instance().repo.pop("model", None)
-    ConfigStore.instance().repo.pop("engine", None)
 
 
 def results(folder):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from hydra.core.config_store import ConfigStore
 from layouts import SIZE, boxes, make_davis, make_static_images, make_youtube, picture, save_frame
 from PIL import Image
 from runs import NETWORK, QUIET
@@ -17,13 +16,6 @@ from vosfw.data.io import read_mask, write_mask
 from vosfw.data.mask_file import COLOR
 
 KINDS = {"palette": (1, 2), "grey": (1, 9), "16-bit": (7, 300), "colour": (COLOR + 0xFF0000, COLOR + 0x00FF10)}
-
-
-@pytest.fixture(autouse=True)
-def no_leftover_choices():
-    yield
-    ConfigStore.instance().repo.pop("model", None)
-    ConfigStore.instance().repo.pop("engine", None)
 
 
 def save(path, ids, kind):

@@ -8,7 +8,6 @@ import time
 
 import pytest
 import torch
-from hydra.core.config_store import ConfigStore
 from layouts import make_davis, make_youtube
 from omegaconf import OmegaConf
 from PIL import Image
@@ -27,13 +26,6 @@ PLAIN = ["experiment=robustness", *QUIET, "robustness.samples=200"]
 OPTIONS = [*PLAIN, "model=copy_first", *DATA]
 RUN = [*PLAIN, "engine.short_side=64", *DATA]
 SETS = {"clean", "noise_10", "noise_30", "points_1k", "points_5k", "blur_7", "blur_9"}
-
-
-@pytest.fixture(autouse=True)
-def no_leftover_choices():
-    yield
-    ConfigStore.instance().repo.pop("model", None)
-    ConfigStore.instance().repo.pop("engine", None)
 
 
 def results(folder):

@@ -100,4 +100,4 @@ def plot_robustness(found: Robustness, path: Path | str, title: str = "") -> Non
     note = f"{found.level:.0%} intervals over {found.sequences} sequences"
     figure.legend(loc="outside upper center", title=f"{title}, {note}" if title else note, ncols=3, frameon=False)
     with replacing(Path(path)) as draft:
-        figure.savefig(draft, dpi=150)
+        figure.savefig(draft, dpi=150, format=Path(path).suffix[1:] or None)

@@ -25,7 +25,10 @@ NOTE = "perturbation.json"
 """In the folder of a written set: how it was made, and whether it is complete."""
 PICTURES = ("JPEGImages", "Annotations", "frames", "masks")
 """Folders that hold no lists."""
-FORMATS: dict[str, dict[str, Any]] = {"png": {}, "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0}}
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+}
 
 
 def write_perturbed(

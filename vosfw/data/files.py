@@ -15,10 +15,13 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place if all goes well, so that no half file is ever seen.
 
+    Its name ends in ``.part``: what a killed run leaves is taken for a mask or a picture by nobody, and writers must be
+    told the format.
+
     Raises:
         OutputError: If the folder or file cannot be written, or the disk is full.
     """
-    draft = path.with_name(f".{uuid4().hex}{path.suffix}")
+    draft = path.with_name(f".{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.touch(exist_ok=False)

@@ -129,6 +129,10 @@ def _to_tensor(frame: Any) -> UInt8[Tensor, "3 Y X"]:
     return torch.from_numpy(np.ascontiguousarray(np.rot90(pixels, turns).transpose(2, 0, 1)))
 
 
+CONTAINERS = {".mkv": "matroska", ".m4v": "mp4"}
+"""What FFmpeg calls containers whose files end otherwise."""
+
+
 class VideoWriter:
     """Takes the frames of a video file one by one; made by ``write_video``."""
 
@@ -136,7 +140,7 @@ class VideoWriter:
         self._path, self._size = path, size
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         with self._guarded():
-            self._container = av.open(str(draft), "w")
+            self._container = av.open(str(draft), "w", CONTAINERS.get(path.suffix.lower(), path.suffix[1:].lower()))
             stream: Any = self._container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = size[0] + size[0] % 2, size[1] + size[1] % 2
         stream.pix_fmt = "yuv420p"

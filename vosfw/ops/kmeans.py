@@ -1,4 +1,4 @@
-"""K-Means over the cells of each object (AOC-Net, section 3.2): assignments without gradient, means with one."""
+"""K-Means over the cells of each object (AOC-Net): assignments without gradient, means with one."""
 
 from typing import NamedTuple
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from vosfw.data.files import replacing
+from vosfw.data.index import mask_pictures
 from vosfw.errors import OutputError
 
 
@@ -11,7 +12,7 @@ def test_appears_when_done(tmp_path: Path) -> None:
     with replacing(path) as draft:
         draft.write_text("whole")
         assert not path.exists()
-        assert draft.suffix == ".txt"
+        assert (draft.name[0], draft.suffix) == (".", ".part")
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
 
@@ -34,3 +35,10 @@ def test_unwritable(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Cannot write"), replacing(tmp_path / "out") as draft:
         draft.write_text("a file cannot replace a folder")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "out"]
+
+
+def test_a_draft_is_taken_for_no_mask(tmp_path: Path) -> None:
+    with replacing(tmp_path / "00000.png") as draft:
+        draft.write_text("what stays if the process is killed now")
+        assert mask_pictures(tmp_path) == []
+        assert list(tmp_path.rglob("*.png")) == []

@@ -12,7 +12,7 @@ from vosfw.errors import ConfigError
 
 
 class GaussianBlur(FramePerturbation):
-    """Gaussian filter of the deviation that OpenCV takes for its size (AOC, section 4.4).
+    """Gaussian filter of the deviation that OpenCV takes for its size (AOC-Net).
 
     That is 0.3 ((k - 1) / 2 - 1) + 0.8; for small kernels OpenCV has tables near it (up to 7 or 9, by version).
 

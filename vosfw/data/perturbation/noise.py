@@ -7,7 +7,7 @@ from vosfw.data.perturbation.base import Dice, FramePerturbation, Picture, Scale
 
 
 class GaussianNoise(FramePerturbation):
-    """Normal noise, independent in every pixel and channel (AOC, Xu et al., ACM MM 2022, section 4.4).
+    """Normal noise, independent in every pixel and channel (AOC, Xu et al., ACM MM 2022).
 
     Args:
         sigma: Standard deviation in grey levels of 0..255; the paper has 10 and 30.
@@ -30,7 +30,7 @@ class GaussianNoise(FramePerturbation):
 
 
 class SaltAndPepper(FramePerturbation):
-    """Single pixels of white and black (AOC, section 4.4).
+    """Single pixels of white and black (AOC-Net).
 
     Args:
         points: Number of points in a frame of any size, half of them white; the paper has 1000 and 5000. Places are

@@ -1,4 +1,4 @@
-"""Discriminative object calibration (AOC-Net, section 3.3)."""
+"""Discriminative object calibration (AOC-Net)."""
 
 import math
 
@@ -88,7 +88,7 @@ class ConditioningLayer(nn.Module):
 class CalibrationGate(Gate):
     """Gains of an object's map from itself, from what tells it from the other objects, and from its descriptor.
 
-    ``x * (1 + tanh(W [CL1(x); CL2(others - x); CL3(head)]))`` (AOC-Net, section 3.3; the paper has no ``tanh``).
+    ``x * (1 + tanh(W [CL1(x); CL2(others - x); CL3(head)]))`` (AOC-Net; the paper has no ``tanh``).
     Maps are wide and their means alike, which soon drives the ``tanh`` to its ends, where all objects have the same
     gains; so each of the three vectors is brought to length one (``normalize``; not in the paper).
 

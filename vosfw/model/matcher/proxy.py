@@ -13,7 +13,7 @@ from vosfw.ops.proxies import Proxies, proxy_distance
 
 
 class ProxyMatcher(DistanceMatcher[Proxies]):
-    """Distance to the nearest of an object's proxies: one level of granularity (AOC-Net, section 3.2).
+    """Distance to the nearest of an object's proxies: one level of granularity (AOC-Net).
 
     Maps per object: of the references together (the nearest of all), then of the frame before. A frame's proxies are
     made once, when it is memorised.

@@ -62,7 +62,7 @@ class StackMatcher(Matcher[tuple[Any, ...]]):
 
 
 class GranularityMatcher(StackMatcher):
-    """Levels from an object's mean to its pixels (AOC-Net, section 3.2 and table 4).
+    """Levels from an object's mean to its pixels (AOC-Net, table 4).
 
     Args:
         levels: Each a number of proxies per object, or ``pixel`` for all of its cells.

@@ -11,7 +11,7 @@ from vosfw.ops.proxies import Proxies, cluster_means
 
 
 class KMeansProxies(ProxyBuilder):
-    """Means of the clusters that K-Means finds among the embeddings of each object's cells (AOC-Net, section 3.2).
+    """Means of the clusters that K-Means finds among the embeddings of each object's cells (AOC-Net).
 
     What belongs together is found without gradient; the means carry it.
 
