@@ -102,6 +102,20 @@ class ClipDouble(DoubleBase):
         return state._replace(recent_sums=sums, recent_areas=areas, valid=masks.valid)
 
 
+class Memorized(ClipDouble):
+    """Notes the masks that memory gets."""
+
+    clip_length = 1
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def memorize(self, features, masks, state, *, keep):
+        self.seen.append(masks)
+        return super().memorize(features, masks, state, keep=keep)
+
+
 class PoolState(NamedTuple):
     keys: Tensor  # B N C
     labels: Tensor  # B N, slot + 1, 0 background, -1 untrusted

@@ -8,7 +8,7 @@ from vosfw.config import compose, instantiate_engine, instantiate_model
 
 
 @functools.cache
-def small_matching(model: str = "rpcm", modulator: str = "p2c", stages: int = 2):
+def small_matching(model: str = "rpcm", modulator: str = "p2c", stages: int = 2, options: tuple[str, ...] = ()):
     """A network of the family with a narrow ResNet-18 and 16-channel maps, and the family's engine."""
     torch.manual_seed(0)
     config = compose(
@@ -25,6 +25,7 @@ def small_matching(model: str = "rpcm", modulator: str = "p2c", stages: int = 2)
             "model.ensembler.prehead=8",
             "model.decoder.width=16",
             "model.decoder.skip_width=8",
+            *options,
         ]
     )
     network = instantiate_model(config.model)

@@ -1,5 +1,7 @@
 """Whether a checkpoint belongs to the network at hand."""
 
+import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,9 +45,18 @@ def differences(theirs: Any, ours: Any, key: str = "model") -> list[str]:
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         names = sorted({**theirs, **ours}, key=lambda name: name != "_target_")
         return [
-            found
-            for name in names
-            for found in differences(theirs.get(name, "not set"), ours.get(name, "not set"), f"{key}.{name}")
+            found for name in names for found in differences(_value(theirs, name), _value(ours, name), f"{key}.{name}")
         ]
     theirs, ours = (list(value) if isinstance(value, tuple) else value for value in (theirs, ours))
     return [] if theirs == ours else [f"{key}: {theirs}, here {ours}"]
+
+
+def _value(config: Mapping[str, Any], name: str) -> Any:
+    """An option, or its class's default: what was stored before there was the option is no other network."""
+    if name in config:
+        return config[name]
+    module, _, kind = str(config.get("_target_", "")).rpartition(".")
+    # Nothing is imported for a stored name: classes of the network at hand are known already.
+    found = getattr(sys.modules.get(module), kind, None)
+    option = inspect.signature(found).parameters.get(name) if isinstance(found, type) else None
+    return "not set" if option is None or option.default is option.empty else option.default

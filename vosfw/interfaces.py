@@ -69,6 +69,16 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
         ``keep=True`` renews the transient entry too.
         """
 
+    def prepare(self, features: Features, *, read: bool = False, write: bool = False) -> Features:
+        """The features with all that depends on no mask computed, for frames that are used more than once.
+
+        Args:
+            features: Of any number of frames, or of one (T = 1) if ``write`` is set.
+            read: For ``segment``.
+            write: For ``memorize`` and ``init_state``.
+        """
+        return features
+
     def affinity_mass(self, state: StateT) -> Float[Tensor, "B T K h w"] | None:
         """For the frames segmented last: the share of each cell's memory read that came from cells of the object.
 
@@ -99,6 +109,10 @@ class ValueEncoder(nn.Module, ABC):
     """Frame and object masks to what memory stores. ``key`` has ``g`` = 1 group when it depends on the frame alone."""
 
     out_channels: int
+
+    def prepare(self, features: Features) -> tuple[Float[Tensor, "F _C _h _w"], ...]:
+        """What ``forward`` needs of a frame (T = 1) whatever the masks; taken from ``features.write`` if there."""
+        return ()
 
     @abstractmethod
     def forward(
@@ -142,10 +156,14 @@ class Decoder(nn.Module, ABC):
     """Read-out and frame features to one logit map per object."""
 
     @abstractmethod
+    def prepare(self, skips: tuple[Float[Tensor, "B T _C _h _w"], ...]) -> tuple[Float[Tensor, "F _E _y _x"], ...]:
+        """What all objects share of the ``F`` = B x T frames whose maps are ``skips``, coarse to fine."""
+
+    @abstractmethod
     def forward(
-        self, value: Float[Tensor, "B K Cv T h w"], skips: tuple[Float[Tensor, "B T C h w"], ...]
+        self, value: Float[Tensor, "B K Cv T h w"], prepared: tuple[Float[Tensor, "F _E _y _x"], ...]
     ) -> Float[Tensor, "B T K y x"]:
-        """Logits per object before aggregation; ``skips`` coarse to fine, shared by all objects."""
+        """Logits per object before aggregation; ``prepared`` is what ``prepare`` returned."""
 
 
 class Gate(nn.Module, ABC):
@@ -166,6 +184,13 @@ class Previous(NamedTuple):
     """One-hot, background first."""
     index: Any = ()
     """What the matcher prepared of it."""
+    soft: Float[Tensor, "B O h w"] | tuple[()] = ()
+    """Class probabilities, if the network takes soft masks."""
+
+    @property
+    def probs(self) -> Float[Tensor, "B O h w"]:
+        """What takes part as a map and not as a choice of cells: the soft masks, else the one-hot ones."""
+        return self.soft if isinstance(self.soft, Tensor) else self.masks
 
 
 class ProxyBuilder(nn.Module, ABC):
@@ -173,7 +198,7 @@ class ProxyBuilder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"], count: int) -> Proxies:
-        """At most ``count`` proxies per object; cells whose one-hot row is zero are left out."""
+        """At most ``count`` proxies per object of the cells whose class it is (``Matcher.index``)."""
 
 
 class Matcher(nn.Module, ABC, Generic[BankT]):
@@ -189,7 +214,13 @@ class Matcher(nn.Module, ABC, Generic[BankT]):
 
     @abstractmethod
     def index(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> BankT:
-        """What is needed of a reference frame; cells whose one-hot row is zero are left out."""
+        """What is needed of a reference frame.
+
+        Args:
+            embedding: Of its cells.
+            masks: The weight of each cell, 1 or, with soft masks, its probability, in the row of its class; the other
+                rows are 0. Cells without a class are left out.
+        """
 
     def index_previous(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> Any:
         """What is needed of the frame before besides these: a tree of tensors, for ``Previous.index``."""

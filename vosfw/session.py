@@ -1,6 +1,7 @@
 """Sessions as files: everything a predictor remembers of a video, without pickled code."""
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,10 @@ def _built(value: Any, prefixes: tuple[str, ...]) -> Any:
     kind = _class(value["type"], ("vosfw.engine.",) if "attributes" in value else prefixes)
     if "attributes" in value:
         options: Any = object.__new__(kind)
+        # Options that are younger than the file have their defaults.
+        known = inspect.signature(kind).parameters.values()
+        if all(option.default is not option.empty for option in known):
+            vars(options).update(vars(kind()))
         vars(options).update({key: _built(item, prefixes) for key, item in value["attributes"].items()})
         return options
     if not issubclass(kind, tuple):

@@ -88,9 +88,13 @@ class Features(NamedTuple):
     frames: Float[Tensor, "B T 3 H W"]
     levels: tuple[Float[Tensor, "B T C h w"], ...]
     """Coarse to fine; what a level means is the network's business."""
+    read: tuple[Float[Tensor, "F _C _h _w"], ...] = ()
+    """What ``segment`` makes of these frames whatever the masks, if ``Segmenter.prepare`` has computed it."""
+    write: tuple[Float[Tensor, "F _C _h _w"], ...] = ()
+    """The same of ``memorize``."""
 
     def span(self, start: int, stop: int) -> "Features":
-        """Frames ``start`` to ``stop`` (exclusive), as views."""
+        """Frames ``start`` to ``stop`` (exclusive), as views, without what was prepared."""
         return Features(self.frames[:, start:stop], tuple(level[:, start:stop] for level in self.levels))
 
     def at(self, index: int) -> "Features":

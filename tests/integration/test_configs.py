@@ -16,6 +16,7 @@ FILES = sorted(path.relative_to(config_dir()) for path in config_dir().rglob("*.
 FILES = [path for path in FILES if path.parts[0] != "local"]
 PARTS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "experiment"]
 EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
+FRAME_LOSSES = [Path(f"loss/{name}.yaml") for name in ("bootstrapped_ce", "iou_ce", "mask_iou")]
 HEAD = "# @package "
 
 
@@ -39,7 +40,7 @@ def selection(path: Path) -> tuple[list[str], str, str]:
     if group == "callbacks":
         head = (config_dir() / path).read_text().splitlines()[0]
         return [f"callbacks=[{name}]"], root, head.removeprefix(HEAD) if head.startswith(HEAD) else "callbacks"
-    if group.startswith("model/") or path == Path("loss/bootstrapped_ce.yaml"):
+    if group.startswith("model/") or path in FRAME_LOSSES:
         return [f"+{group}@part={name}"], root, "part"
     if group.startswith(("engine/", "data/")):
         return [f"{group}={name}"], root, group.replace("/", ".")
@@ -78,14 +79,31 @@ def test_it_composes_and_builds(path, tmp_path):
         assert all(instantiate(part) is not None for part in node.values())
 
 
-def experiment(path: Path) -> tuple[list[str], str]:
-    """Overrides that choose an experiment, or a part of one (in a folder of its own), and the root config for it."""
+def experiment(path: Path) -> tuple[list[str], str, tuple[str, ...]]:
+    """Overrides that choose an experiment or a part of one (in a folder), the root config, and where it lands."""
+    text = (config_dir() / path).read_text()
     if len(path.parts) == 2:
-        text = (config_dir() / path).read_text()
-        return [f"experiment={path.stem}"], "evaluate" if f"evaluate.py experiment={path.stem}" in text else "train"
+        root = "evaluate" if f"evaluate.py experiment={path.stem}" in text else "train"
+        return [f"experiment={path.stem}"], root, ()
     group = path.parent.as_posix()
-    wholes = [whole for whole in EXPERIMENTS if any(f"/{group}" in part for part in defaults(whole))]
-    return [f"experiment={wholes[0].stem}", f"{group}={path.stem}"], "train"
+    if HEAD not in text:  # of a test
+        return ["experiment=stm_tiny", f"+{group}@tests.it={path.stem}"], "train", ("tests", "it")
+    own = path.relative_to("experiment").with_suffix("").as_posix()
+    wholes = [whole for whole in EXPERIMENTS if len(whole.parts) == 2 and {own, f"/{group}"} & named(whole)]
+    chosen = [] if own in named(wholes[0]) else [f"{group}={path.stem}"]
+    return [f"experiment={wholes[0].stem}", *chosen], "train", ()
+
+
+def named(path: Path) -> set[str]:
+    """Groups that a whole chooses from, and parts that it takes, those of its parts included."""
+    found = set()
+    for part in defaults(path):
+        names = {part} if isinstance(part, str) else set(part)
+        found |= names
+        for name in names:
+            if (config_dir() / "experiment" / f"{name}.yaml").is_file():
+                found |= named(Path("experiment") / f"{name}.yaml")
+    return found
 
 
 def defaults(path: Path) -> list[str | Mapping]:
@@ -95,7 +113,7 @@ def defaults(path: Path) -> list[str | Mapping]:
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=str)
 def test_what_an_experiment_sets_holds(path, tmp_path):
     own = {key: value for key, value in options(path).items() if key != "defaults"}
-    overrides, root = experiment(path)
+    overrides, root, landing = experiment(path)
     # What a sweep runs over is Hydra's own, and no part of the composition.
     own.pop("hydra", None)
     config = compose([*overrides, f"run_dir={tmp_path}"], root)
@@ -105,9 +123,13 @@ def test_what_an_experiment_sets_holds(path, tmp_path):
         for key, value in wanted.items():
             if isinstance(value, Mapping):
                 compare(value, got[key], f"{place}.{key}")
+            elif isinstance(value, str) and "${" in value:
+                assert got[key] and "${" not in got[key], f"{place}.{key}"
             else:
                 assert got[key] == value, f"{place}.{key}"
 
+    for name in landing:
+        composed = composed[name]
     compare(own, composed, path.stem)
 
 

@@ -18,6 +18,7 @@ RUN = [
     "callbacks=[default,prediction_writer]",
     "callbacks.prediction_writer.stages=[fit]",
 ]
+SMALL_STM = ["model=stm", "model/encoder=small", "model/value_encoder=patch", "model/decoder=propagate"]
 
 
 def test_two_processes_train_to_the_weights_of_one(tmp_path):
@@ -38,6 +39,25 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
     assert float(curve(two, "val/j_and_f")[2]) == pytest.approx(score, abs=0.01)
     masks = [sorted(path.relative_to(run / "masks") for path in run.glob("masks/*/*.png")) for run in (one, two)]
     assert masks[0] == masks[1] and len(masks[0]) == 3 * 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "network", [[], [*SMALL_STM, "model.value_dim=16", "model.grid_multiple=8"]], ids=["demo", "stm"]
+)
+def test_two_processes_train_in_a_cycle(network, tmp_path):
+    """Also where a process has no frame that leads back, every parameter has a gradient there."""
+    cycle = [*RUN[:-2], *network, "loss=cycle", "loss.visible=all", "data.val.videos=1"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main([*cycle, "data.batch_size=4", f"run_dir={one}"]) == 0
+    done = command(
+        "train.py", *cycle, "data.batch_size=2", f"run_dir={two}", "trainer.devices=2", "trainer.strategy=ddp"
+    )
+    assert done.returncode == 0, done.stderr
+    expected, got = weights(one), weights(two)
+    for key in expected:
+        torch.testing.assert_close(got[key], expected[key], rtol=1e-5, atol=1e-5, msg=key)
+    assert all(float(value) > 0 for value in curve(one, "train/cycle").values())
 
 
 # Where a rounding decides which cells are the most confident, gradients differ by more than roundings.

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from golden_video import GoldenVideo
 from torch.nn import functional as F
 
 import vosfw
@@ -15,7 +16,7 @@ from vosfw.convert.__main__ import main as convert
 from vosfw.engine.engine import Engine
 from vosfw.engine.policy import IntervalPolicy
 from vosfw.loss.bootstrapped_ce import BootstrappedCE
-from vosfw.ops.affinity import l2_read
+from vosfw.ops.affinity import attention_read
 from vosfw.ops.aggregate import soft_aggregate
 from vosfw.types import ObjectMasks
 
@@ -127,10 +128,10 @@ def test_memory_read(fixtures):
     frames = fixtures.modules["mem/parallel_c64"].shape[2] // height
     query = fixtures.part("qk", (1, 64, frames, height, width), 0.9)[:, :, 0].flatten(2).transpose(1, 2)
     assert query.shape[1] == queries
-    fixtures.check("mem/affinity_top20", l2_read(query, key, torch.eye(cells)[None], top_k=20).transpose(1, 2))
+    fixtures.check("mem/affinity_top20", attention_read(query, key, torch.eye(cells)[None], top_k=20).transpose(1, 2))
     for name in names:
         top_k = int(re.search(r"top(\d+)", name)[1])
-        read = l2_read(query, key, value, top_k=top_k).transpose(1, 2).unflatten(2, (height, width))
+        read = attention_read(query, key, value, top_k=top_k).transpose(1, 2).unflatten(2, (height, width))
         fixtures.check(name, read)
 
 
@@ -167,7 +168,8 @@ def test_decoder(fixtures, network):
     f8 = fixtures.part("dec8", (count, 512, 2 * height, 2 * width)).relu()
     f4 = fixtures.part("dec4", (count, 256, 4 * height, 4 * width)).relu()
     fixtures.check("decoder/compress_c16", decoder.compress(value, decoder.compress.frame_half(thin)))
-    logits = decoder(value[:, None, :, None], (thin[:, None], f8[:, None], f4[:, None]))[:, 0]
+    frame = decoder.prepare((thin[:, None], f8[:, None], f4[:, None]))
+    logits = decoder(value[:, None, :, None], frame)[:, 0]
     size = fixtures.modules["decoder/logit"].shape[-2:]
     fixtures.check("decoder/logit", F.interpolate(logits, size, mode="bilinear", align_corners=False))
 
@@ -238,37 +240,6 @@ def test_bootstrapped_loss(fixtures):
             np.testing.assert_allclose([got, loss.share(progress)], fixtures.train[name], rtol=1e-5)
 
 
-class Scene:
-    """A generated video with the interface that the engine reads."""
-
-    def __init__(self, fixtures, name, scene):
-        self.size, self.objects = tuple(scene["size"]), scene["objects"]
-        self.images, labels = fixtures.rules.clip(scene["clip_name"], scene["T"], *self.size, self.objects)
-        assert zlib.crc32(self.images.tobytes()) == scene["frames_crc32"], f"{name}: other frames than the fixture's"
-        starts = {obj: scene["appear"].get(str(obj), 0) for obj in range(1, self.objects + 1)}
-        self.labels = labels
-        for obj, start in starts.items():
-            self.labels[:start][labels[:start] == obj] = 0
-        stored = f"{scene['clip']}/labels"
-        if stored in fixtures.forward.files:
-            assert np.array_equal(self.labels, fixtures.forward[stored])
-        self.given = {}
-        for obj, start in starts.items():
-            self.given[start] = (*self.given.get(start, ()), obj - 1)
-        required = scene["req_frames"]
-        self.wanted = tuple(required is None or t in required for t in range(scene["T"]))
-
-    def __len__(self):
-        return len(self.images)
-
-    def frame(self, index):
-        return torch.from_numpy(self.images[index]).permute(2, 0, 1)
-
-    def given_mask(self, index):
-        labels = torch.from_numpy(self.labels[index])
-        return torch.where(torch.isin(labels, torch.tensor(self.given[index]) + 1), labels, 0)
-
-
 def pytest_generate_tests(metafunc):
     if "scene_name" in metafunc.fixturenames:
         path = metafunc.config.getoption("golden")
@@ -279,7 +250,9 @@ def test_sequence(scene_name, fixtures, folder):
     scene = fixtures.scenes[scene_name]
     network = fixtures.network(folder, salt=scene["salt"])
     network.memory.top_k = scene["top_k"]
-    video = Scene(fixtures, scene_name, scene)
+    stored = f"{scene['clip']}/labels"
+    labels = fixtures.forward[stored] if stored in fixtures.forward.files else None
+    video = GoldenVideo(fixtures.rules, scene, scene["appear"], labels)
     youtube = scene["core"] == "yv"
     policy = IntervalPolicy(
         scene["mem_every"],

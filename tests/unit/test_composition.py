@@ -42,3 +42,19 @@ def test_a_file_of_nobody_knows_what_is_refused():
     with pytest.raises(CheckpointError, match="not written by vosfw"):
         check_composition(OWN, {}, "x.ckpt")
     assert check_composition({}, {}, "x.ckpt") == []
+
+
+def test_an_option_younger_than_the_checkpoint_has_its_default():
+    kind = f"{Part.__module__}.Part"
+    own = {"name": "mine", "model": {"_target_": kind, "width": 3, "soft": False}}
+    assert check_composition(own, {"name": "mine", "model": {"_target_": kind, "width": 3}}, "x.ckpt") == []
+    own["model"]["soft"] = True
+    with pytest.raises(CheckpointError, match=r"model\.soft: False, here True"):
+        check_composition(own, {"name": "mine", "model": {"_target_": kind, "width": 3}}, "x.ckpt")
+    with pytest.raises(CheckpointError, match=r"model\.width: not set, here 3"):
+        check_composition(own, {"name": "mine", "model": {"_target_": kind, "soft": True}}, "x.ckpt")
+
+
+class Part:
+    def __init__(self, width, soft=False):
+        """Only its options count."""

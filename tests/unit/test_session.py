@@ -1,6 +1,6 @@
 import pytest
 import torch
-from doubles import DOUBLES, ClipDouble
+from doubles import DOUBLES, ClipDouble, KeyDouble
 from scenes import ToyVideo
 
 from vosfw.engine.augment import Augment
@@ -73,6 +73,16 @@ def test_the_engine_comes_back(tmp_path):
     found = Predictor.load(tmp_path / "s.pt", ClipDouble(), "cpu").engine
     assert (found.policy.every, found.policy.recent, found.short_side) == (3, True, 32)
     assert vars(found.augment) == vars(engine.augment)
+
+
+def test_options_that_an_old_file_does_not_know(tmp_path, video):
+    first = Predictor(KeyDouble(), "cpu", engine=Engine(short_side=24))
+    feed(first, video, range(2))
+    del first.engine.letterbox, first.engine.mask_resize
+    first.save(tmp_path / "s.pt")
+    loaded = Predictor.load(tmp_path / "s.pt", KeyDouble(), "cpu")
+    assert (loaded.engine.letterbox, loaded.engine.mask_resize, loaded.engine.short_side) == (None, "nearest", 24)
+    assert loaded.step(video.frame(2))
 
 
 def test_the_network_comes_along(video, tmp_path):

@@ -4,6 +4,7 @@ import json
 import logging
 import resource
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,12 @@ from vosfw.config import (
     instantiate_model,
     to_container,
 )
+from vosfw.data.dataset import VideoDataset
 from vosfw.data.files import replacing
+from vosfw.engine.engine import Engine
+from vosfw.engine.interference import NoInterference, Scene
 from vosfw.errors import ConfigError, VosfwError
-from vosfw.hub import EMBEDDED, load_weights, read_checkpoint
+from vosfw.hub import EMBEDDED, load, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
 from vosfw.job import checksum
 from vosfw.ledger import Ledger
@@ -73,14 +77,15 @@ def evaluate(config: DictConfig, watchers: Sequence[pl.Callback] = ()) -> float 
     warning = untrained(config, segmenter, name)
     if warning and not config.quiet:
         logger.warning(warning)
+    engine, datamodule = instantiate(config.engine), instantiate(config.data)
+    prepare(engine, segmenter, datamodule.dataset("test"), trust_targets=config.trust_targets)
     module = VOSModule(
         segmenter,
-        instantiate(config.engine),
+        engine,
         metrics=instantiate(config.metrics),
         compile=compile_options(config),
     )
     trainer = build_trainer(config, progress=not config.quiet, watchers=watchers)
-    datamodule = instantiate(config.data)
     module.ledger = ledger = Ledger(Path(config.run_dir), about(config, segmenter), resume=config.resume)
     done = ledger.done
     module.restored, datamodule.done = tuple(done.values()), tuple(done)
@@ -100,7 +105,24 @@ def evaluate(config: DictConfig, watchers: Sequence[pl.Callback] = ()) -> float 
 def about(config: DictConfig, segmenter: Segmenter[Any]) -> dict[str, str]:
     """What makes two evaluations the same."""
     groups = {name: json.dumps(to_container(config[name]), sort_keys=True) for name in ("engine", "data", "metrics")}
+    source = Path(config.engine.interference.get("source") or "")
+    if source.is_file():
+        groups["source"] = str(zlib.crc32(source.read_bytes()))
     return {"model": str(checksum(segmenter)), **groups}
+
+
+def prepare(engine: Engine, segmenter: Segmenter[Any], videos: VideoDataset, *, trust_targets: bool) -> None:
+    """Load the network that the engine's interference works with, and look through the videos, before work starts.
+
+    Raises:
+        VosfwError: If it cannot be done with one of them.
+    """
+    interference = engine.interference
+    if isinstance(interference.source, str):
+        interference.source = load(interference.source, trust_targets=trust_targets)
+    if not isinstance(interference, NoInterference):
+        for index in range(len(videos)):
+            interference.check(Scene(engine, segmenter, videos.video(index), "cpu"))
 
 
 def build_segmenter(config: DictConfig) -> tuple[Segmenter[Any], str]:

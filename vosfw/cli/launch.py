@@ -15,6 +15,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vosfw.cli.figure import draw
 from vosfw.cli.sweep import FINISHED, finish, finished, tabulate
 from vosfw.config import compose, config_dir, with_engine
 from vosfw.errors import CheckpointError, ConfigError, OutputError, VosfwError
@@ -73,7 +74,7 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
 
 
 def part_of_sweep(task: Task, config: DictConfig, hydra_config: Any) -> float | None:
-    """One run of a sweep, unless it was done before; then the table of those that are done."""
+    """One run of a sweep, unless it was done before; then table and figure of those that are done."""
     folder = Path(config.run_dir)
     noted = finished(folder, config)
     if noted is not None:
@@ -84,6 +85,8 @@ def part_of_sweep(task: Task, config: DictConfig, hydra_config: Any) -> float | 
         value = task(config)
         finish(folder, config, hydra_config.overrides.task, value)
     tabulate(Path(hydra_config.sweep.dir))
+    if config.get("figure") is not None:
+        draw(Path(hydra_config.sweep.dir), config)
     return value
 
 

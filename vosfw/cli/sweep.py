@@ -6,7 +6,7 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,10 +56,13 @@ def finish(folder: Path, config: DictConfig, overrides: Sequence[str], value: fl
         draft.write_text(json.dumps(noted, indent=2) + "\n")
 
 
-def checksum(config: DictConfig) -> str:
-    """Of all options, wherever the run's folder is."""
+def checksum(config: DictConfig, without: Collection[str] = ()) -> str:
+    """Of all options but those ``without`` (``data.test``), wherever the run's folder is."""
     plain = OmegaConf.create(OmegaConf.to_container(config))
     assert isinstance(plain, DictConfig)
+    for key in without:
+        group, _, name = key.rpartition(".")
+        OmegaConf.select(plain, group).pop(name, None) if group else plain.pop(name, None)
     OmegaConf.update(plain, "run_dir", "")
     OmegaConf.update(plain, "output_dir", "")
     text = json.dumps(to_container(plain), sort_keys=True, default=str)

@@ -29,7 +29,8 @@ def run_tests(config: DictConfig, checkpoint: Path) -> dict[str, float | None]:
     """
     base = compose((), "evaluate")
     found = {}
-    for name, changes in config.tests.items():
+    # Here, where options of the training that they name are known.
+    for name, changes in to_container(config.tests).items():
         if changes is None:
             continue
         with open_dict(base):
@@ -75,7 +76,8 @@ def check_tests(config: DictConfig, processes: int) -> None:
     Raises:
         ConfigError: Saying why; also if a part or a perturbation is unknown.
     """
-    if all(changes is None for changes in config.tests.values()):
+    tests = to_container(config.tests)
+    if all(changes is None for changes in tests.values()):
         return
     if processes > 1:
         raise ConfigError(
@@ -83,7 +85,7 @@ def check_tests(config: DictConfig, processes: int) -> None:
         )
     if config.callbacks.get("last") is None:
         raise ConfigError("tests need the last checkpoint: keep callbacks.last, or set tests.NAME=null")
-    for name, changes in config.tests.items():
+    for name, changes in tests.items():
         if unknown := sorted(set(changes or {}) - {*GROUPS, *OWN}):
             raise ConfigError(f"tests.{name} changes {', '.join(unknown)}; wanted some of {', '.join(GROUPS + OWN)}")
         for group, own in (changes or {}).items():

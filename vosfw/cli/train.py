@@ -14,6 +14,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from vosfw.cli.launch import launch
+from vosfw.cli.reuse import keep, kept, take
 from vosfw.cli.tracking import code_version, finish, prepare_wandb
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
@@ -42,6 +43,13 @@ def train(config: DictConfig) -> float | None:
     """
     from vosfw.cli.tests import check_tests, run_tests  # which needs this module
 
+    place, last = kept(config), Path(config.run_dir) / "checkpoints" / "last.ckpt"
+    if place is not None and place.is_file():
+        logger.info("trained before, not repeated: %s", place)
+        check_tests(config, 1)
+        score = take(place, last)
+        run_tests(config, last)
+        return score
     if config.weights is not None and config.encoder_weights is not None:
         raise ConfigError("weights and encoder_weights are both given; weights fills the encoder too: choose one")
     quiet()
@@ -82,8 +90,10 @@ def train(config: DictConfig) -> float | None:
     finally:
         finish(trainer)
     score = summarize(trainer, Path(config.run_dir))
+    if place is not None and last.is_file() and not trainer.interrupted and trainer.is_global_zero:
+        keep(last, place, score)
     if config.tests and not trainer.interrupted:
-        run_tests(config, Path(config.run_dir) / "checkpoints" / "last.ckpt")
+        run_tests(config, last)
     return score
 
 

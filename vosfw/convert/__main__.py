@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from vosfw.config import compose, instantiate, instantiate_model
-from vosfw.convert import deeplab, matching, stcn
+from vosfw.convert import deeplab, matching, stcn, stm
 from vosfw.convert.table import Conversion, Rule, convert, read_official
 from vosfw.errors import OutputError, VosfwError
 from vosfw.hub import save
@@ -20,6 +20,9 @@ SYSTEMS: dict[str, tuple[Rule, ...]] = {
     "cfbi": matching.RULES,
     "rpcm": matching.RULES,
     "stcn": stcn.RULES,
+    "stm": stm.RULES,
+    "stm_original": stm.ORIGINAL_RULES,
+    "stm_r18": stm.RULES,
 }
 """Key table of each composition whose authors publish weights."""
 ENCODERS: dict[str, tuple[str, tuple[Rule, ...]]] = {"deeplab": ("deeplab_r101", deeplab.CHECKPOINT_RULES)}

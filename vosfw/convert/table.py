@@ -26,6 +26,8 @@ class Rule(NamedTuple):
     """Why it is not used."""
     transform: Callable[[Tensor, torch.Size], Tensor] | None = None
     """Applied to the tensor, given the shape that is wanted."""
+    channel: int | None = None
+    """First input channel of the target that the tensor fills, where several tensors become one."""
 
 
 class Conversion(NamedTuple):
@@ -79,12 +81,16 @@ def convert(source: Mapping[str, Tensor], rules: tuple[Rule, ...], target: Mappi
     dropped: dict[str, str] = {}
     unknown: list[str] = []
     shapes: list[str] = []
+    parts: dict[str, list[tuple[int, str]]] = {}
     for key, tensor in source.items():
         rule, names = _match(key, rules)
         if rule is None:
             unknown.append(key)
         elif not names:
             dropped[key] = rule.reason
+        elif rule.channel is not None and names[0] in target:
+            used[key] = names[0]
+            parts.setdefault(names[0], []).append((rule.channel, key))
         elif lost := [name for name in names if name not in target or name in weights]:
             unknown.append(f"{key} (as {', '.join(lost)})")
         else:
@@ -96,6 +102,15 @@ def convert(source: Mapping[str, Tensor], rules: tuple[Rule, ...], target: Mappi
                     shapes.append(f"{key}: {list(fitted.shape)}, wanted {list(wanted.shape)}")
                 # A file holds no tensor twice, so several targets have copies.
                 weights[name] = fitted.to(wanted.dtype, copy=len(names) > 1).contiguous()
+    for name, found in parts.items():
+        keys = [key for _, key in sorted(found)]
+        tensors, wanted = [source[key] for key in keys], target[name]
+        fits = {(t.shape[:1], t.shape[2:]) for t in tensors} == {(wanted.shape[:1], wanted.shape[2:])}
+        joined = torch.cat(tensors, dim=1) if fits else tensors[0]
+        if joined.shape != wanted.shape:
+            given = ", ".join(f"{key} {list(tensor.shape)}" for key, tensor in zip(keys, tensors, strict=True))
+            shapes.append(f"{given} together, wanted {list(wanted.shape)}")
+        weights[name] = joined.to(wanted.dtype)
     missing = [name for name in target if name not in weights]
     problems = {
         "keys that belong to nothing in this composition": unknown,
@@ -103,9 +118,9 @@ def convert(source: Mapping[str, Tensor], rules: tuple[Rule, ...], target: Mappi
         "weights of the composition that nothing fills": missing,
     }
     if any(problems.values()):
-        found = [f"{len(keys)} {what}:\n{_listed(keys)}" for what, keys in problems.items() if keys]
+        said = [f"{len(keys)} {what}:\n{_listed(keys)}" for what, keys in problems.items() if keys]
         raise CheckpointError(
-            "the checkpoint does not fit:\n" + "\n".join(found) + "\nGive the checkpoint of this very system, or the "
+            "the checkpoint does not fit:\n" + "\n".join(said) + "\nGive the checkpoint of this very system, or the "
             "options it was trained with."
         )
     return Conversion(weights, used, dropped)

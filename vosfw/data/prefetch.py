@@ -54,6 +54,11 @@ class ReadAhead:
         asked = [t for t in range(first, len(video)) if unwanted or self.wanted[t] or t in self.given]
         self._frames = cast("Generator[tuple[int, Tensor]]", prefetch(lambda t: (t, video.frame(t)), asked))
 
+    @property
+    def whole(self) -> Video:
+        """The video itself, for whoever reads it in another order before a frame is asked for here."""
+        return self.video
+
     def __len__(self) -> int:
         return len(self.video)
 

@@ -1,7 +1,7 @@
 """The one loop of training, evaluation and streaming."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from vosfw.engine.augment import Augment
 from vosfw.engine.confidence import Confidence, ExpectedOverlap
 from vosfw.engine.corrector import Corrector, NoCorrector
+from vosfw.engine.cycle import reconstruct
 from vosfw.engine.geometry import Geometry
 from vosfw.engine.ghosts import GhostVideo
-from vosfw.engine.interference import Interference, NoInterference
+from vosfw.engine.interference import Damage, Interference, NoInterference, Scene
 from vosfw.engine.merge import MERGES
 from vosfw.engine.policy import IntervalPolicy, Policy
 from vosfw.engine.reliability import NoReliability, Reliability
@@ -22,7 +23,7 @@ from vosfw.engine.source import VideoSource
 from vosfw.engine.stream import Stream
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Grid, Segmenter
-from vosfw.types import VOID, Clip, Step
+from vosfw.types import VOID, Clip, Features, Step
 
 __all__ = ["Engine", "Rollout", "VideoSource"]
 
@@ -34,6 +35,19 @@ class Rollout(NamedTuple):
     engine: "Engine"
     steps: tuple[Step, ...]
     """Predicted frames only; their logits are at the clip's label size."""
+    features: Features
+    """Of all frames of the clip."""
+    stream: Stream
+    """The session that made the steps."""
+
+    def reconstruct(self, steps: Iterable[Step]) -> Iterator[Float[Tensor, "B O Y X"]]:
+        """Logits of the clip's first frame, at label size, from the frame and soft masks of each step alone."""
+        engine, segmenter = self.engine, self.stream.segmenter
+        first = segmenter.prepare(self.features.at(0), read=True)
+        for step in steps:
+            logits = reconstruct(segmenter, self.features.at(step.frame), step.masks, first)
+            size = (step.masks.probs.shape[-2], step.masks.probs.shape[-1])
+            yield engine.fit(engine.resize(logits, size), self.stream.geometry)
 
 
 class Engine:
@@ -51,12 +65,16 @@ class Engine:
         align_corners: Of both resizings of logits and probabilities.
         short_side: Length of the shorter side of the network's input before padding; None keeps the video's size.
         max_side: Upper limit of the longer side.
+        letterbox: Height and width that every video is fitted into, aspect kept, with black around (STM with the cyclic
+            mechanism: 240, 427); None for none. It takes the place of the two sides above.
+        mask_resize: How given masks come to the input's size: ``nearest``, or ``covered``, where a pixel belongs to a
+            class only if the class covers it, and on resized borders to none (what that release does by mistake).
         antialias: Low-pass filter when frames are shrunk. Off in the published protocols.
         clip_length: Frames per ``segment`` call; None takes the network's own.
         feedback: What training remembers: ``prediction``, or the ``truth`` (CFBI's first half of training).
         reliability: Filter of kept masks.
         corrector: Correction of remembered masks.
-        interference: Damage to remembered masks.
+        interference: Damage to predicted masks that are remembered, before they are corrected.
         augment: Scales and flips whose predictions are averaged.
         confidence: Tells how good each mask is likely to be.
         ghost_slots: Give every id up to the largest one seen a slot in ``run``, empty if no mask shows it, as the
@@ -77,6 +95,8 @@ class Engine:
         align_corners: bool = False,
         short_side: int | None = None,
         max_side: int | None = None,
+        letterbox: Sequence[int] | None = None,
+        mask_resize: str = "nearest",
         antialias: bool = False,
         clip_length: int | None = None,
         feedback: str = "prediction",
@@ -93,6 +113,7 @@ class Engine:
             "mask_size": (mask_size, ("input", "original")),
             "resize_of": (resize_of, ("probs", "logits")),
             "resize_mode": (resize_mode, ("bilinear", "nearest")),
+            "mask_resize": (mask_resize, ("nearest", "covered")),
             "feedback": (feedback, ("prediction", "truth")),
         }
         for name, (got, legal) in choices.items():
@@ -101,6 +122,8 @@ class Engine:
         for name, number in (("clip_length", clip_length), ("short_side", short_side), ("max_side", max_side)):
             if number is not None and number < 1:
                 raise ConfigError(f"engine.{name} is {number}; wanted a whole number from 1, or null")
+        if letterbox is not None and (len(letterbox) != 2 or min(letterbox) < 1):
+            raise ConfigError(f"engine.letterbox is {list(letterbox)}; wanted height and width in pixels, or null")
         self.policy = policy or IntervalPolicy()
         self.merge: str = merge
         self.introduce = introduce
@@ -110,6 +133,8 @@ class Engine:
         self.align_corners = align_corners
         self.short_side = short_side
         self.max_side = max_side
+        self.letterbox = None if letterbox is None else (letterbox[0], letterbox[1])
+        self.mask_resize = mask_resize
         self.antialias = antialias
         self.clip_length = clip_length
         self.feedback = feedback
@@ -129,7 +154,9 @@ class Engine:
 
     def geometry(self, size: tuple[int, int], grid: Grid) -> Geometry:
         """How frames of ``size`` are fitted to a network's grid."""
-        geometry = Geometry.plan(size, grid, short_side=self.short_side, max_side=self.max_side)
+        geometry = Geometry.plan(
+            size, grid, short_side=self.short_side, max_side=self.max_side, letterbox=self.letterbox
+        )
         if self.mask_size == "original" and any(geometry.margins):
             raise ConfigError(
                 f"engine.mask_size=original, but this network pads {geometry.resized} to {geometry.padded} pixels and "
@@ -137,10 +164,17 @@ class Engine:
             )
         return geometry
 
-    def stream(self, segmenter: Segmenter[Any], size: tuple[int, int]) -> Stream:
-        """An empty session on a video of ``size`` (height, width), to be fed frame by frame."""
+    def stream(self, segmenter: Segmenter[Any], size: tuple[int, int], damage: Damage | None = None) -> Stream:
+        """An empty session on a video of ``size`` (height, width), to be fed frame by frame.
+
+        Args:
+            segmenter: The network.
+            size: Of the video's frames.
+            damage: What befalls remembered masks; None for what ``interference`` can do without the whole video.
+        """
+        self.corrector.check(segmenter)
         segmenter = self.augment(segmenter)
-        return Stream(self, segmenter, self.geometry(size, segmenter.grid))
+        return Stream(self, segmenter, self.geometry(size, segmenter.grid), damage)
 
     def propagate(self, segmenter: Segmenter[Any], clip: Clip) -> Iterator[Step]:
         """Segment a training batch, encoded once; gradients flow through predicted masks as far as the network lets.
@@ -153,8 +187,13 @@ class Engine:
             A step per frame, with logits and masks on the mask grid (``publish`` brings them to label size).
         """
         stream = self.stream(segmenter, (clip.labels.shape[-2], clip.labels.shape[-1]))
+        yield from self._propagate(stream, self._encode(stream, clip), clip)
+
+    def _encode(self, stream: Stream, clip: Clip) -> Features:
         frames = stream.place_frames(clip.frames.flatten(0, 1)).unflatten(0, clip.frames.shape[:2])
-        features = stream.segmenter.encode(frames)
+        return stream.segmenter.encode(frames)
+
+    def _propagate(self, stream: Stream, features: Features, clip: Clip) -> Iterator[Step]:
         # The only transfer to the host: which frames are given decides the course of the loop.
         given, valid, wanted = clip.given.cpu(), clip.valid.cpu(), clip.wanted.any(0).tolist()
         seen = torch.zeros_like(valid)
@@ -169,20 +208,36 @@ class Engine:
                     complete=bool((given[:, t] == seen).all()),
                 )
                 if self.introduce == "from_start" and not bool(known.any()):
-                    masks = masks._replace(masks=masks.masks._replace(valid=clip.valid))
+                    masks = masks.with_slots(clip.valid)
             truth = stream.place_given(clip.labels[:, t], clip.valid) if self.feedback == "truth" else None
             yield from stream.push(features=features.at(t), given=masks, wanted=wanted[t], truth=truth)
         yield from stream.flush()
 
-    def run(self, segmenter: Segmenter[Any], video: VideoSource, device: torch.device | str) -> Iterator[Step]:
+    def run(
+        self,
+        segmenter: Segmenter[Any],
+        video: VideoSource,
+        device: torch.device | str,
+        stream: Stream | None = None,
+    ) -> Iterator[Step]:
         """Segment a video that is read as the loop goes on; call under ``torch.no_grad()``.
 
         Frames before the first given one are not predicted and yield no step, nor do frames that are not wanted.
+
+        Args:
+            segmenter: The network.
+            video: The video.
+            device: Where the network is.
+            stream: An empty session to be used in place of a new one.
         """
-        stream = self.stream(segmenter, video.size)
+        if stream is None:
+            stream = self.stream(segmenter, video.size, NoInterference())
+            stream.damage = self.interference.start(Scene(self, segmenter, video, device))
         ghosts = GhostVideo(video) if self.ghost_slots else None
         video = ghosts or video
-        slots, schedule = 0, video.given
+        schedule = video.given
+        total = 1 + max((max(new) for new in schedule.values()), default=-1)
+        seen = set[int]()
         for t in range(len(video)):
             new = schedule.get(t, ())
             if not stream.needs(given=bool(new), wanted=video.wanted[t]):
@@ -190,15 +245,18 @@ class Engine:
                 continue
             given = None
             if new:
-                known, slots = slots, max(slots, max(new) + 1)
-                mask = torch.zeros(1, slots, dtype=torch.bool)
+                start, known = not seen, len(seen)
+                seen |= set(new)
+                mask = torch.zeros(1, total if self.introduce == "from_start" else max(seen) + 1, dtype=torch.bool)
                 mask[0, list(new)] = True
                 given = stream.hand_over(
                     video.given_mask(t)[None].to(device),
                     mask.to(device),
-                    introduces=slots > known,
-                    complete=len(set(new)) == slots,
+                    introduces=len(seen) > known,
+                    complete=set(new) == seen,
                 )
+                if start and self.introduce == "from_start":
+                    given = given.with_slots(torch.ones_like(mask).to(device))
             frame = stream.place_frames(video.frame(t)[None].to(device))
             steps = stream.push(frame, given=given, wanted=video.wanted[t])
             if ghosts is None:
@@ -245,10 +303,11 @@ class Engine:
 
     def rollout(self, segmenter: Segmenter[Any], clip: Clip) -> Rollout:
         """All predicted frames of a training clip, logits at label size."""
-        geometry = self.geometry((clip.labels.shape[-2], clip.labels.shape[-1]), self.augment(segmenter).grid)
+        stream = self.stream(segmenter, (clip.labels.shape[-2], clip.labels.shape[-1]))
+        features = self._encode(stream, clip)
         steps = tuple(
-            step._replace(logits=self.fit(step.logits, geometry))
-            for step in self.propagate(segmenter, clip)
+            step._replace(logits=self.fit(step.logits, stream.geometry))
+            for step in self._propagate(stream, features, clip)
             if step.predicted
         )
-        return Rollout(segmenter, self, steps)
+        return Rollout(segmenter, self, steps, features, stream)

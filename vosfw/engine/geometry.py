@@ -31,6 +31,7 @@ class Geometry(NamedTuple):
         *,
         short_side: int | None = None,
         max_side: int | None = None,
+        letterbox: tuple[int, int] | None = None,
         scale: float = 1.0,
     ) -> "Geometry":
         """Sizes for videos of ``original`` size on a network with ``grid``.
@@ -41,6 +42,7 @@ class Geometry(NamedTuple):
                 ``resize``: each side goes to the nearest legal size, ties to even (CFBI).
             short_side: Length that the shorter side gets; enlarges too.
             max_side: Most pixels of the longer side; only ever shrinks.
+            letterbox: Height and width of a box that frames are fitted into and padded to, whatever their aspect.
             scale: Further factor, of one version in multi-scale inference.
 
         Raises:
@@ -52,6 +54,8 @@ class Geometry(NamedTuple):
             factor = short_side / min(height, width)
         if max_side is not None and max(height, width) * factor > max_side:
             factor = max_side / max(height, width)
+        if letterbox is not None:
+            factor = min(box / side for box, side in zip(letterbox, original, strict=True))
         # The published loaders truncate; the epsilon undoes rounding of exact ratios.
         sides = [int(side * factor * scale + 1e-6) for side in original]
         if grid.mode == "resize":
@@ -59,7 +63,8 @@ class Geometry(NamedTuple):
             sides = [max(round((side - offset) / step), 1) * step + offset for side in sides]
         if min(sides) < 1:
             raise ConfigError(f"a {height}x{width} video would shrink to {sides[0]}x{sides[1]}: raise the size options")
-        padded = [math.ceil(max(side - grid.offset, 0) / grid.multiple) * grid.multiple + grid.offset for side in sides]
+        boxed = sides if letterbox is None else [round(side * scale) for side in letterbox]
+        padded = [math.ceil(max(side - grid.offset, 0) / grid.multiple) * grid.multiple + grid.offset for side in boxed]
         if grid.mode == "resize":
             padded = sides
         return cls(

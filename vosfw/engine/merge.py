@@ -25,7 +25,7 @@ def merge_given(predicted: ObjectMasks, given: ObjectMasks, merge: str) -> tuple
     """
     predicted = predicted.grow(given.valid.shape[1])
     if merge == "replace_in_memory":
-        return predicted, given
+        return predicted, given._replace(valid=predicted.valid | given.valid)
     merged = reaggregate(predicted, given) if merge == "reaggregate" else overwrite(predicted, given)
     return merged, merged
 

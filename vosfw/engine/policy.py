@@ -34,7 +34,8 @@ class IntervalPolicy:
         anchor: What the interval counts from: ``last_kept`` (STCN's YouTube-VOS loop, PCVOS) or ``start`` (STCN's DAVIS
             loop, RPCM's pool). They agree unless objects join later.
         given: Which given frames are kept out of turn: ``all``, those ``introducing`` an object (the previous frame of
-            CFBI's training triple is given, but no reference), or ``none`` (reference set ``prev``).
+            CFBI's training triple is given, but no reference), ``scheduled``, those that the interval keeps anyway and
+            the first (STM as the cyclic mechanism's release runs it), or ``none`` (reference set ``prev``).
         recent: Remember the last frame of every other span as the transient entry (STCN's ``include_last``; matching
             networks need it).
         process_unwanted: Predict unwanted frames that are due for memory.
@@ -55,8 +56,8 @@ class IntervalPolicy:
             raise ConfigError(f"engine.policy.every is {every}; wanted a number of frames from 1, or null for never")
         if anchor not in ("last_kept", "start"):
             raise ConfigError(f"engine.policy.anchor is {anchor!r}; wanted last_kept or start")
-        if given not in ("all", "introducing", "none"):
-            raise ConfigError(f"engine.policy.given is {given!r}; wanted all, introducing or none")
+        if given not in ("all", "introducing", "scheduled", "none"):
+            raise ConfigError(f"engine.policy.given is {given!r}; wanted all, introducing, scheduled or none")
         self.every = every
         self.anchor = anchor
         self.given = given
@@ -65,8 +66,8 @@ class IntervalPolicy:
 
     def keeps(self, t: int, *, since_keep: int, given: bool, introduces: bool) -> bool:
         """See ``Policy.keeps``."""
-        if given:
-            return self.given == "all" or (self.given == "introducing" and introduces)
+        if given and (self.given != "scheduled" or t == 0):
+            return self.given != "none" and (self.given != "introducing" or introduces)
         if self.every is None:
             return False
         return since_keep >= self.every if self.anchor == "last_kept" else t % self.every == 0

@@ -1,6 +1,7 @@
 """What the engine needs of a video."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -35,3 +36,21 @@ class VideoSource(Protocol):
     def given_mask(self, index: int) -> Tensor:
         """Label map of the given slots, uint8 [Y, X]."""
         ...
+
+
+@runtime_checkable
+class LabelledVideo(VideoSource, Protocol):
+    """A video that can be read in any order and knows true masks."""
+
+    name: str
+    annotated: Sequence[int]
+    """Frames that have a mask."""
+
+    def truth(self, index: int) -> Tensor | None:
+        """Slot + 1 per pixel of the objects handed over so far, VOID unlabelled, uint8 [Y, X]; None without a mask."""
+        ...
+
+
+def whole(video: VideoSource) -> Any:
+    """The video behind one whose frames must be asked for in order."""
+    return getattr(video, "whole", video)

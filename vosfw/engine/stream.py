@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 
+from vosfw.engine.cycle import KnownFrame, as_distribution
 from vosfw.engine.geometry import Geometry
+from vosfw.engine.interference import Damage
 from vosfw.engine.merge import first_masks, merge_given
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Segmenter
@@ -29,6 +31,10 @@ class GivenMasks(NamedTuple):
     """They hold an object for the first time."""
     complete: bool
     """They hold every object known so far: the frame is not segmented."""
+
+    def with_slots(self, valid: Bool[Tensor, "B K"]) -> "GivenMasks":
+        """The same masks, with other slots in use from here on, empty if they are not given."""
+        return self._replace(masks=self.masks._replace(valid=valid))
 
 
 class Entry(NamedTuple):
@@ -56,7 +62,7 @@ class EngineState(NamedTuple):
     network: Any
     valid: Bool[Tensor, "B K"]
     pending: tuple[Pending, ...]
-    reference: tuple[Features, ObjectMasks] | tuple[()]
+    reference: KnownFrame | tuple[()]
     """The latest given frame, if the corrector needs it."""
 
 
@@ -70,8 +76,15 @@ class Stream:
     REMEMBERED = ("state", "next_frame", "first_frame", "last_kept", "entries")
     """Attributes that make a session; the others follow from engine, network and size."""
 
-    def __init__(self, engine: "vosfw.engine.engine.Engine", segmenter: Segmenter[Any], geometry: Geometry) -> None:
+    def __init__(
+        self,
+        engine: "vosfw.engine.engine.Engine",
+        segmenter: Segmenter[Any],
+        geometry: Geometry,
+        damage: Damage | None = None,
+    ) -> None:
         self.engine = engine
+        self.damage = damage or engine.interference.start(None)
         self.segmenter = segmenter
         self.geometry = geometry
         self.clip_length = engine.clip_length or segmenter.clip_length
@@ -92,13 +105,19 @@ class Stream:
         """Frames (uint8, or float in 0..1) at the network's input size."""
         if not frames.is_floating_point():
             frames = frames.float() / 255
-        return self.geometry.place_frames(frames, self.segmenter.pad_color, antialias=self.engine.antialias)
+        color = self.segmenter.pad_color if self.engine.letterbox is None else (0.0, 0.0, 0.0)
+        return self.geometry.place_frames(frames, color, antialias=self.engine.antialias)
 
     def place_given(self, labels: Integer[Tensor, "B Y X"], given: Bool[Tensor, "B K"]) -> ObjectMasks:
         """A label map of the video's size as one-hot masks on the mask grid."""
-        if self.engine.mask_size == "input":
-            labels = self.geometry.place_labels(labels)
-        return ObjectMasks.from_labels(labels, given)
+        if self.engine.mask_size == "original":
+            return ObjectMasks.from_labels(labels, given)
+        if self.engine.mask_resize == "nearest":
+            return ObjectMasks.from_labels(self.geometry.place_labels(labels), given)
+        masks = ObjectMasks.from_labels(labels, given)
+        # The tolerance is rounding's: weights of a bilinear mean sum to one but for it.
+        probs = (self.geometry.place_probs(masks.probs) + 1e-4).floor()
+        return ObjectMasks(probs, given, self.geometry.place_probs(masks.weight))
 
     def hand_over(
         self, labels: Integer[Tensor, "B Y X"], given: Bool[Tensor, "B K"], *, introduces: bool, complete: bool
@@ -216,7 +235,7 @@ class Stream:
     def _take_given(self, entry: Entry, features: Features, given: GivenMasks) -> Step:
         """A frame whose every object is given: the start of the session, or one more reference."""
         masks = first_masks(given.masks, self.engine.merge)
-        reference = (features, masks) if self.engine.corrector.needs_reference else ()
+        reference = KnownFrame(features, masks) if self.engine.corrector.needs_reference else ()
         if self.state is None:
             network = self.segmenter.init_state(features, self.engine.reliability(masks), keep=entry.keep)
             self.state = EngineState(network, masks.valid, (), reference)
@@ -224,7 +243,10 @@ class Stream:
             state = self.state
             # Removed objects take part in no frame, so a complete frame may still have fewer slots than the session.
             masks = masks.grow(state.valid.shape[1])
-            pending = (Pending(features, masks, entry.keep),) if entry.keep or self.engine.policy.recent else ()
+            # Slots that wait, empty, for their masks (introduce=from_start) go on waiting.
+            masks = masks._replace(valid=masks.valid | state.valid)
+            remember = entry.keep or given.introduces or self.engine.policy.recent
+            pending = (Pending(features, masks, entry.keep),) if remember else ()
             self.state = state._replace(valid=masks.valid, pending=pending, reference=reference)
         return Step(entry.t, _log(masks), masks, False, self.state.network, given.labels)
 
@@ -238,18 +260,23 @@ class Stream:
         if entry.given is not None:
             published, remembered = merge_given(published, entry.given.masks, engine.merge)
             logits = _log(published)
-        remember = entry.keep or (end_of_span and engine.policy.recent)
+        # The network must hear of a new object, whatever the policy.
+        introduces = entry.given is not None and entry.given.introduces
+        remember = entry.keep or introduces or (end_of_span and engine.policy.recent)
         if entry.truth is not None:
             remembered = entry.truth._replace(valid=remembered.valid)
         elif entry.given is None:
             if remember:
-                remembered = engine.interference(entry.t, remembered)
+                remembered = self.damage(entry.t, remembered)
             corrector = engine.corrector
-            if corrector.due(entry.t - self.first_frame) and (remember or corrector.publishes):
-                remembered = corrector(self.segmenter, features, remembered, *reference)
-                published = remembered if corrector.publishes else published
+            due = corrector.due(entry.t - self.first_frame) and (remember or corrector.publishes)
+            if due and isinstance(reference, KnownFrame):
+                remembered = corrector(self.segmenter, features, remembered, reference, engine.resize)
+                if corrector.publishes:
+                    published = as_distribution(remembered)
+                    logits = _log(published)
         if entry.given is not None and engine.corrector.needs_reference:
-            reference = (features, remembered)
+            reference = KnownFrame(features, remembered)
         pending = state.pending
         if remember:
             pending = (*pending, Pending(features, remembered, entry.keep))

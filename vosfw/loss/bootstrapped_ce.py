@@ -2,43 +2,19 @@
 
 import torch
 from jaxtyping import Bool, Float, Integer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vosfw.errors import ConfigError
-from vosfw.types import VOID
-
-PRECISION = 10**9
-"""Steps of a ratio: a count of pixels is exact in integers, on every device and without a transfer to the host."""
+from vosfw.loss.frame import FrameLoss
+from vosfw.ops.mask_loss import bootstrapped_cross_entropy
 
 
-def bootstrapped_cross_entropy(
-    logits: Float[Tensor, "B O Y X"], labels: Integer[Tensor, "B Y X"], ratio: float, *, count_void: bool = False
-) -> Float[Tensor, "B"]:
-    """Mean cross-entropy of each sample over the share ``ratio`` of its pixels that have the largest loss.
-
-    Args:
-        logits: Class logits; slots not in use are far below all others.
-        labels: Slot + 1, 0 background; ``VOID`` pixels count neither as loss nor as pixels.
-        ratio: In (0, 1]; 1 is the plain mean. The number of pixels is rounded down.
-        count_void: Count ``VOID`` pixels as pixels without loss.
-    """
-    loss = F.cross_entropy(logits.float(), labels.long(), ignore_index=VOID, reduction="none").flatten(1)
-    count = ((labels != VOID) | count_void).flatten(1).sum(1)
-    if ratio >= 1:
-        return loss.sum(1) / count.clamp_min(1)
-    share = round(ratio * PRECISION)
-    hard = count * share // PRECISION
-    most = loss.shape[1] * share // PRECISION
-    largest = loss.topk(most, dim=1).values
-    among = torch.arange(most, device=loss.device) < hard[:, None]
-    return (largest * among).sum(1) / hard.clamp_min(1)
-
-
-class BootstrappedCE(nn.Module):
+class BootstrappedCE(FrameLoss):
     """Cross-entropy over all pixels at first, then over ever fewer, the hardest ones (STCN, section 4, as released).
 
-    The share of pixels goes from 1 at ``start`` to ``ratio`` at ``end``, linearly in the training's progress.
+    The share of pixels goes from 1 at ``start`` to ``ratio`` at ``end``, linearly in the training's progress; with
+    both 0 it is ``ratio`` from the first step.
     CFBI (Yang, Wei, Yang, ECCV 2020) and RPCM (Xu et al., AAAI 2022), as released: ``start`` is 0, ``end`` half of the
     training, and ``count_void`` is set.
 
@@ -66,23 +42,30 @@ class BootstrappedCE(nn.Module):
         super().__init__()
         if not 0 < ratio <= 1:
             raise ConfigError(f"loss.ratio is {ratio}; wanted a share of pixels in (0, 1]")
-        if not 0 <= start < end or total < 1:
-            raise ConfigError(f"loss has start={start}, end={end}, total={total}; wanted 0 <= start < end, total >= 1")
+        if not (0 <= start < end or start == end == 0) or total < 1:
+            raise ConfigError(
+                f"loss has start={start}, end={end}, total={total}; wanted 0 <= start < end, or both 0, and total >= 1"
+            )
         self.start, self.end, self.ratio, self.total, self.count_void = start, end, ratio, total, count_void
 
-    def share(self, progress: float) -> float:
+    def share(self, progress: float | int) -> float:
         """Share of pixels that count when the share ``progress`` of the training is done."""
+        if not self.end:
+            return self.ratio
         left = (self.end - progress * self.total) / (self.end - self.start)
         return self.ratio + (1 - self.ratio) * min(max(left, 0.0), 1.0)
 
-    def forward(
+    def per_sample(
         self,
         logits: Float[Tensor, "B O Y X"],
         labels: Integer[Tensor, "B Y X"],
         valid: Bool[Tensor, "B K"],
-        progress: float,
-    ) -> Float[Tensor, ""]:
-        """Mean over the batch for one predicted frame; classes are the background and the valid slots."""
-        used = F.pad(valid, (1, 0), value=True)[:, :, None, None]
-        classes = logits.masked_fill(~used, -torch.inf)
-        return bootstrapped_cross_entropy(classes, labels, self.share(progress), count_void=self.count_void).mean()
+        progress: float | int,
+        counted: Bool[Tensor, "B O"] | None = None,
+    ) -> Float[Tensor, "B"]:
+        """See ``FrameLoss.per_sample``; classes are the background and the valid slots."""
+        used = F.pad(valid, (1, 0), value=True)
+        classes = logits.masked_fill(~used[:, :, None, None], -torch.inf)
+        return bootstrapped_cross_entropy(
+            classes, labels, self.share(progress), count_void=self.count_void, counted=counted
+        )

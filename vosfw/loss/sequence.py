@@ -21,6 +21,19 @@ class Rollout(Protocol):
         ...
 
 
+def require_steps(rollout: Rollout, clip: Clip) -> None:
+    """Refuse a clip of which nothing was predicted.
+
+    Raises:
+        ConfigError: If no frame was predicted.
+    """
+    if not rollout.steps:
+        raise ConfigError(
+            f"no frame of the clip ({clip.frames.shape[1]} frames) is predicted: every one is given or not wanted. "
+            "Set the clip length of the data to 2 or more."
+        )
+
+
 class SequenceLoss(nn.Module):
     """Sum (as STCN) or mean (CFBI, RPCM) over the predicted frames of a frame's loss, itself a mean over the batch.
 
@@ -54,11 +67,7 @@ class SequenceLoss(nn.Module):
         Raises:
             ConfigError: If no frame was predicted.
         """
-        if not rollout.steps:
-            raise ConfigError(
-                f"no frame of the clip ({clip.frames.shape[1]} frames) is predicted: every one is given or not wanted. "
-                "Set the clip length of the data to 2 or more."
-            )
+        require_steps(rollout, clip)
         frames: list[Any] = [
             self.frame_loss(step.logits.float(), clip.labels[:, step.frame], clip.valid, progress)
             for step in rollout.steps

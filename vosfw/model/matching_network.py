@@ -33,9 +33,15 @@ class MatchingState(NamedTuple):
 class MatchingNetwork(Segmenter[MatchingState]):
     """Matches every frame with references and with the frame before, and judges all objects together (CFBI, section 3).
 
-    ``Features.levels`` are the embedding and the encoder's low-level map, both at stride 4. Masks are hardened before
-    use, as in the released code, so no gradient reaches them. Cells of weight 0 leave the references, but count as the
-    surroundings of every object in its descriptor; in the frame before they are what the mask says.
+    ``Features.levels`` are the embedding and the encoder's low-level map, both at stride 4. Cells of weight 0 leave the
+    references, but count as the surroundings of every object in its descriptor; in the frame before they are what the
+    mask says.
+
+    Masks are hardened before use, as in the released code, so no gradient reaches them. With ``soft_masks`` class
+    probabilities take the place of ones and zeros in sums of embeddings (the objects' descriptors), in means of
+    clusters (AOC-Net's proxies, where a cell counts for its most likely class alone), in the map of the frame before's
+    mask and in its masked embeddings (CFBI). Which cells are matched, and which cluster they are of, stays a hard
+    choice. One-hot masks give the same either way.
 
     Args:
         encoder: Image encoder with two levels of the same stride: for the embedding, and low-level.
@@ -48,13 +54,13 @@ class MatchingNetwork(Segmenter[MatchingState]):
         embedding_dim: Width of the embedding; an object's descriptor is four times as wide.
         correction: What correction slots remember: their input in the ``first_predicted`` frame (as released), or the
             ensembler's map of the ``reference`` frame (paper).
+        soft_masks: Let probabilities in, so that gradients reach predicted masks (the cyclic mechanism needs them).
 
     Raises:
         ConfigError: If an option is out of range, or the encoder has other levels.
     """
 
     grid = Grid(16, "resize", 1)
-    mask_gradient = False
 
     def __init__(
         self,
@@ -67,6 +73,8 @@ class MatchingNetwork(Segmenter[MatchingState]):
         gate: Callable[..., Gate],
         embedding_dim: int = 100,
         correction: str = "first_predicted",
+        *,
+        soft_masks: bool = False,
     ) -> None:
         super().__init__()
         if embedding_dim < 1:
@@ -96,6 +104,7 @@ class MatchingNetwork(Segmenter[MatchingState]):
             gate=gate,
         )
         self.correction = correction
+        self.soft_masks = self.mask_gradient = soft_masks
         self.pad_color = encoder.pad_color
 
     def encode(self, frames: Float[Tensor, "B T 3 H W"]) -> Features:
@@ -130,13 +139,18 @@ class MatchingNetwork(Segmenter[MatchingState]):
         embedding = features.levels[0][:, 0]
         size = (embedding.shape[2], embedding.shape[3])
         cells = one_hot_cells(masks, size)
+        # Outside of what is hard in any case, these are the same tensors unless masks are soft.
+        probs = soft_cells(masks, size) if self.soft_masks else cells
+        own = cells * probs if self.soft_masks else cells
         known = 0 if old is None else old.valid.shape[1]
         joined = old is None or masks.valid.shape[1] > known
         if keep:
             weight = F.interpolate(masks.weight, size, mode="nearest")
-            trusted = cells * (weight > 0.5)
+            trusted = weight > 0.5
             new = Reference(
-                self.matcher.index(embedding, trusted), object_sums(embedding, trusted), _mean(masks.weight)
+                self.matcher.index(embedding, own * trusted),
+                object_sums(embedding, probs * trusted),
+                _mean(masks.weight),
             )
             references = self.pool.add(references, new, given=joined)
         if old is None or joined:
@@ -144,8 +158,10 @@ class MatchingNetwork(Segmenter[MatchingState]):
             modulator = self.modulator.empty(embedding.new_zeros(1).expand(shape))
         else:
             modulator = self.modulator.reset(old.modulator, (old.valid != masks.valid).any(1))
-        previous = Previous(embedding, cells, self.matcher.index_previous(embedding, cells))
-        state = MatchingState(references, previous, object_sums(embedding, cells), modulator, masks.valid)
+        previous = Previous(embedding, cells, self.matcher.index_previous(embedding, own))
+        if self.soft_masks:
+            previous = previous._replace(soft=probs)
+        state = MatchingState(references, previous, object_sums(embedding, probs), modulator, masks.valid)
         if joined and self.correction == "reference":
             state = state._replace(modulator=self.modulator.prime(modulator, self._ensemble(features, state)[0]))
         return state
@@ -167,6 +183,14 @@ def one_hot_cells(masks: ObjectMasks, size: tuple[int, int]) -> Float[Tensor, "B
     classes = torch.where(used, probs, -1.0).max(1).indices
     hard = F.one_hot(classes, probs.shape[1]).movedim(-1, 1)
     return hard.to(probs.dtype) * used
+
+
+def soft_cells(masks: ObjectMasks, size: tuple[int, int]) -> Float[Tensor, "B O h w"]:
+    """Class probabilities of the pixel nearest to each cell; nothing of slots not in use. With gradient."""
+    used = F.pad(masks.valid, (1, 0), value=True)[:, :, None, None]
+    probs = F.interpolate(masks.probs, size, mode="nearest") * used
+    # Laid out like the one-hot cells, so that products with them are the same to the bit.
+    return probs.contiguous(memory_format=torch.channels_last)
 
 
 def _mean(weight: Float[Tensor, "B 1 Y X"]) -> Float[Tensor, "B"]:

@@ -87,12 +87,22 @@ class MemoryNetwork(Segmenter[MemoryState]):
         self.pad_color = encoder.pad_color
         nn.init.orthogonal_(self.key_proj.weight)
         nn.init.zeros_(self.key_proj.bias)  # type: ignore[arg-type]
+        # Maps are in this order; weights in another are copied in every call.
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def encode(self, frames: Float[Tensor, "B T 3 H W"]) -> Features:
         """See ``Segmenter.encode``."""
         coarse, *finer = self.encoder(frames.flatten(0, 1))
         levels = (coarse, self.key_proj(coarse), self.value_proj(coarse), *finer)
         return Features(frames, tuple(level.unflatten(0, frames.shape[:2]) for level in levels))
+
+    def prepare(self, features: Features, *, read: bool = False, write: bool = False) -> Features:
+        """See ``Segmenter.prepare``."""
+        if read:
+            features = features._replace(read=self.decoder.prepare(features.levels[2:]))
+        return features._replace(write=self.value_encoder.prepare(features)) if write else features
 
     def init_state(self, features: Features, masks: ObjectMasks, *, keep: bool = True) -> MemoryState:
         """See ``Segmenter.init_state``; all slots share one bucket."""
@@ -109,7 +119,7 @@ class MemoryNetwork(Segmenter[MemoryState]):
         if self.keeps_mass:
             value, state = value[:, :, :-1], state._replace(mass=value[:, :, -1].transpose(1, 2))
         value = self.refiner(coarse.transpose(1, 2), value)
-        logits = self.decoder(value, (frame_value, *finer)).float()
+        logits = self.decoder(value, features.read or self.decoder.prepare((frame_value, *finer))).float()
         probs = F.interpolate(logits.flatten(0, 1), size, mode="bilinear", align_corners=False).sigmoid()
         probs = probs.unflatten(0, logits.shape[:2])
         return soft_aggregate(probs.transpose(1, 2), state.valid).transpose(1, 2), state

@@ -1,6 +1,7 @@
 """Similarity of feature cells, and attention over them."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Integer
@@ -23,6 +24,12 @@ def l2_similarity(query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"]) ->
         scale = 1 / math.sqrt(key.shape[-1])
         norm = key.square().sum(-1)[:, None].mul(-scale)
         return torch.baddbmm(norm, query, key.transpose(1, 2), alpha=2 * scale)
+
+
+def dot_similarity(query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"]) -> Float[Tensor, "B M N"]:
+    """Dot product over the root of the width (STM cycle, section 2). Computed in float32 also under autocast."""
+    with torch.autocast(query.device.type, enabled=False):
+        return query.float().div(math.sqrt(key.shape[-1])) @ key.float().transpose(1, 2)
 
 
 def full_read(similarity: Float[Tensor, "B M N"], value: Float[Tensor, "B N D"]) -> Float[Tensor, "B M D"]:
@@ -79,37 +86,76 @@ def displacement_prior(
         sigma: In cells.
         device: Of the result.
     """
-    rows = torch.arange(size[0], device=device, dtype=torch.float32) / sigma
-    columns = torch.arange(size[1], device=device, dtype=torch.float32) / sigma
-    place = torch.cartesian_prod(rows, columns)
-    half, one = -place.square().sum(-1, keepdim=True) / 2, place.new_ones(len(place), 1)
-    left, right = torch.cat([place, half, one], 1), torch.cat([place, one, half], 1)
-    return left.repeat(frames, 1)[None], right[None]
+    place = cell_places(size, device)[None]
+    return kernel_factors(place.repeat(1, frames, 1), place, sigma)
 
 
-def l2_read(
+def cell_places(size: tuple[int, int], device: torch.device) -> Float[Tensor, "M 2"]:
+    """Row and column of every cell of a grid, row by row."""
+    rows, columns = (torch.arange(side, device=device, dtype=torch.float32) for side in size)
+    return torch.cartesian_prod(rows, columns)
+
+
+def kernel_factors(
+    one: Float[Tensor, "b M 2"], other: Float[Tensor, "a N 2"], sigma: float
+) -> tuple[Float[Tensor, "b M 4"], Float[Tensor, "a N 4"]]:
+    """Two factors whose product is ``-|one_m - other_n|^2 / (2 sigma^2)`` for all pairs of places."""
+    one, other = one / sigma, other / sigma
+    left = torch.cat([one, -one.square().sum(-1, keepdim=True) / 2, torch.ones_like(one[..., :1])], -1)
+    right = torch.cat([other, torch.ones_like(other[..., :1]), -other.square().sum(-1, keepdim=True) / 2], -1)
+    return left, right
+
+
+def soft_argmax(
+    query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"], place: Float[Tensor, "M 2"], sharpness: float
+) -> Float[Tensor, "B N 2"]:
+    """Where each memory cell is found in the frame that is read: the mean place under a softmax over its cells.
+
+    Args:
+        query: One row per cell of the frame.
+        key: One row per memory cell.
+        place: Of the frame's cells.
+        sharpness: Factor of ``dot_similarity`` in the softmax; infinity takes the most similar cell.
+    """
+    rows = max(BLOCK // max(query.shape[0] * query.shape[1], 1), 1)
+    found = []
+    for start in range(0, key.shape[1], rows):
+        similarity = dot_similarity(key[:, start : start + rows], query)
+        if math.isinf(sharpness):
+            found.append(place[similarity.argmax(-1)])
+        else:
+            with torch.autocast(place.device.type, enabled=False):
+                found.append((similarity * sharpness).softmax(-1) @ place)
+    return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+
+
+def attention_read(
     query: Float[Tensor, "B M C"],
     key: Float[Tensor, "B N C"],
     value: Float[Tensor, "B N D"],
     *,
+    similarity: Callable[[Tensor, Tensor], Tensor] = l2_similarity,
     top_k: int | None,
-    prior: tuple[Float[Tensor, "1 M c"], Float[Tensor, "1 n c"]] | None = None,
+    prior: tuple[Float[Tensor, "b M c"], Float[Tensor, "a n c"]] | None = None,
 ) -> Float[Tensor, "B M D"]:
-    """Read ``value`` by ``l2_similarity``, in blocks of queries, so that memory does not grow with ``M x N``.
+    """Read ``value`` by similarity, in blocks of queries, so that memory does not grow with ``M x N``.
 
     Args:
         query: One row per cell to be filled.
         key: One row per memory cell.
         value: What the memory cells hold.
+        similarity: ``l2_similarity`` or ``dot_similarity``.
         top_k: Memory cells that count for a query; None for all.
         prior: Factors of what is added to the similarity of the last ``n`` memory cells.
     """
     rows = max(BLOCK // max(key.shape[0] * key.shape[1], 1), 1)
     reads = []
     for start in range(0, query.shape[1], rows):
-        similarity = l2_similarity(query[:, start : start + rows], key)
+        near = similarity(query[:, start : start + rows], key)
         if prior is not None:
             left, right = prior
-            similarity[..., -right.shape[1] :] += left[:, start : start + rows] @ right.transpose(1, 2)
-        reads.append(full_read(similarity, value) if top_k is None else top_k_read(similarity, value, top_k))
+            # Squares of distances are small differences of large products.
+            with torch.autocast(near.device.type, enabled=False):
+                near[..., -right.shape[1] :] += left[:, start : start + rows] @ right.transpose(1, 2)
+        reads.append(full_read(near, value) if top_k is None else top_k_read(near, value, top_k))
     return reads[0] if len(reads) == 1 else torch.cat(reads, dim=1)

@@ -30,7 +30,7 @@ def sort_cells(embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h 
 
     Args:
         embedding: Of its cells.
-        masks: One-hot; cells that belong to no object are left out.
+        masks: Above 0 in the row of a cell's object alone; cells that belong to no object are left out.
     """
     batch, objects = masks.shape[:2]
     cells = embedding.flatten(2).transpose(1, 2)
@@ -56,9 +56,9 @@ def sort_cells(embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h 
 
 
 def owner_of_cells(masks: Float[Tensor, "B O h w"]) -> Integer[Tensor, "B n"]:
-    """Object of each cell of one-hot masks; ``O`` where there is none."""
+    """The one object with a weight above 0 in each cell; ``O`` where there is none."""
     inside, owner = masks.flatten(2).max(1)
-    return torch.where(inside > 0.5, owner, masks.shape[1])
+    return torch.where(inside > 0, owner, masks.shape[1])
 
 
 def global_distance(

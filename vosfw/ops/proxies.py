@@ -37,7 +37,7 @@ class Proxies(NamedTuple):
 
 
 def object_sums(embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"]) -> ObjectSums:
-    """Sums of one frame; cells without an object count for no object, but among all cells."""
+    """Sums of one frame, weighted by the masks; cells without an object count for no object, but among all cells."""
     flat, own = embedding.flatten(2).float(), masks.flatten(2).float()
     cells = own.new_full((own.shape[0],), float(own.shape[2]))
     return ObjectSums(own @ flat.transpose(1, 2), own.sum(2), flat.sum(2), cells)
@@ -56,6 +56,7 @@ def cluster_means(
     cluster: Integer[Tensor, "B N"],
     objects: int,
     clusters: int,
+    weights: Float[Tensor, "B N"] | None = None,
 ) -> tuple[Float[Tensor, "B O K C"], Integer[Tensor, "B O K"]]:
     """Mean of the points of each cluster, differentiable and in float32, and their number; zero where there are none.
 
@@ -67,6 +68,7 @@ def cluster_means(
         cluster: Of each point within its object; those outside ``0..clusters-1`` count nowhere.
         objects: ``O``.
         clusters: ``K``.
+        weights: Of the points in their means, above 0 where they count; None for equal ones.
     """
     (batch, _, width), each = points.shape, objects * clusters
     inside = (owner >= 0) & (owner < objects) & (cluster >= 0) & (cluster < clusters)
@@ -74,7 +76,13 @@ def cluster_means(
     place, order = torch.where(inside, first + owner * clusters + cluster, batch * each).flatten().sort(stable=True)
     begin = torch.searchsorted(place, torch.arange(batch * each + 1, device=place.device))
     with torch.autocast(points.device.type, enabled=False):
-        means = F.embedding_bag(order, points.float().flatten(0, 1), begin, mode="mean")
+        rows = points.float().flatten(0, 1)
+        if weights is not None:
+            weight = weights.float().reshape(-1, 1)
+            rows = torch.cat([rows * weight, weight], 1)
+        means = F.embedding_bag(order, rows, begin, mode="mean")
+        if weights is not None:
+            means = means[:, :-1] / means[:, -1:].clamp_min(torch.finfo(means.dtype).tiny)
     shape = (batch, objects, clusters)
     return means[:-1].reshape(*shape, width), begin.diff().reshape(shape)
 

@@ -89,3 +89,21 @@ def test_files_that_cannot_be_read(tmp_path, capsys):
         with pytest.raises(CheckpointError, match=r"[wW]anted|give the path"):
             read_official(tmp_path / name)
     assert "must not run" not in capsys.readouterr().out
+
+
+def test_several_tensors_become_one():
+    rules = (Rule("rgb", "stem", channel=0), Rule("mask", "stem", channel=3), Rule("other", "stem", channel=4))
+    parts = {
+        "other": torch.full((2, 1, 1, 1), 5.0),
+        "rgb": torch.ones(2, 3, 1, 1),
+        "mask": torch.full((2, 1, 1, 1), 4.0),
+    }
+    result = convert(parts, rules, {"stem": torch.zeros(2, 5, 1, 1)})
+    assert result.weights["stem"][0].flatten().tolist() == [1, 1, 1, 4, 5]
+    assert result.used == dict.fromkeys(parts, "stem")
+    del parts["mask"]
+    with pytest.raises(CheckpointError, match=r"rgb \[2, 3, 1, 1\], other \[2, 1, 1, 1\] together, wanted"):
+        convert(parts, rules, {"stem": torch.zeros(2, 5, 1, 1)})
+    for shape in ((3, 1, 1, 1), (2, 1, 3, 3), (2,)):
+        with pytest.raises(CheckpointError, match=r"together, wanted \[2, 5, 1, 1\]"):
+            convert(parts | {"mask": torch.ones(shape)}, rules, {"stem": torch.zeros(2, 5, 1, 1)})

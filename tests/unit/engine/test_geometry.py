@@ -67,3 +67,17 @@ def test_frames_are_resized_bicubic_and_not_clipped():
 def test_a_size_that_vanishes_is_refused():
     with pytest.raises(ConfigError, match="would shrink to"):
         Geometry.plan((10, 1000), Grid(), max_side=50)
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "margins"),
+    [
+        ((480, 854), (240, 427), (0, 0, 0, 0)),
+        ((480, 910), (225, 427), (0, 0, 7, 8)),
+        ((720, 480), (240, 160), (133, 134, 0, 0)),
+    ],
+)
+def test_letterbox(size, resized, margins):
+    plan = Geometry.plan(size, Grid(), letterbox=(240, 427))
+    assert (plan.resized, plan.padded, plan.margins) == (resized, (240, 427), margins)
+    assert Geometry.plan(size, Grid(16, "pad"), letterbox=(240, 427)).padded == (240, 432)

@@ -41,6 +41,7 @@ def test_memory_may_get_the_given_masks_alone():
     published, remembered = merge_given(masks, given([3, 0], [2]), "replace_in_memory")
     torch.testing.assert_close(published.probs[:, :3], masks.probs)
     assert remembered.probs[0, 3, 0, 0] == 1.0
+    assert remembered.valid.tolist() == [[True, True, True]]  # the others are in memory, empty
 
 
 def test_first_masks_and_void():

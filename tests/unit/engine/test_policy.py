@@ -28,6 +28,12 @@ def test_without_interval_only_given_frames_are_kept():
     assert kept(IntervalPolicy(None, given="none"), 12, {0, 4}) == []
 
 
+def test_given_frames_may_wait_for_their_turn():
+    assert kept(IntervalPolicy(5, "start", given="scheduled"), 12, {0, 4, 10}) == [0, 5, 10]
+    assert kept(IntervalPolicy(5, given="scheduled"), 12, {0, 4}) == [0, 5, 10]
+    assert kept(IntervalPolicy(None, given="scheduled"), 12, {0, 4}) == [0]
+
+
 def test_a_given_frame_that_introduces_nothing():
     assert not IntervalPolicy(None, given="introducing").keeps(3, since_keep=3, given=True, introduces=False)
     assert IntervalPolicy(None, given="all").keeps(3, since_keep=3, given=True, introduces=False)

@@ -135,6 +135,50 @@ def test_objects_from_the_start():
     assert step.masks.valid.all()
 
 
+def test_objects_from_the_start_of_a_video():
+    """Every object of the video takes part from its first frame on, whenever it is given."""
+    video = ToyVideo(frames=6, objects=2, late={1: 3})
+    engine = Engine(introduce="from_start", merge="replace_in_memory")
+    with torch.no_grad():
+        steps = list(engine.run(KeyDouble().eval(), video, "cpu"))
+    assert [step.masks.probs.shape[1] for step in steps] == [3] * 6
+    assert [step.masks.valid.tolist() for step in steps] == [[[True, True]]] * 6
+    assert not steps[0].masks.probs[0, 2].any()
+    assert [step.predicted for step in steps] == [False, *[True] * 5]
+
+
+def test_objects_from_the_start_outlive_a_frame_whose_known_objects_are_all_given():
+    video = ToyVideo(frames=8, objects=3, late={2: 6})
+    video.given = {0: (0, 1), 3: (0, 1), 6: (2,)}
+    engine = Engine(introduce="from_start", policy=IntervalPolicy(recent=True))
+    with torch.no_grad():
+        steps = list(engine.run(KeyDouble(), video, "cpu"))
+    assert [step.predicted for step in steps] == [t not in (0, 3) for t in range(8)]
+    assert all(step.masks.valid.all() for step in steps)
+
+
+@pytest.mark.parametrize("given", ["scheduled", "none"])
+def test_a_new_object_is_remembered_whatever_the_policy(given):
+    video = ToyVideo(frames=8, objects=3, late={1: 3, 2: 4})
+    policy = IntervalPolicy(every=5, anchor="start", given=given, recent=False)
+    with torch.no_grad():
+        steps = list(Engine(policy=policy).run(ClipDouble(), video, "cpu"))
+    assert [step.masks.probs.shape[1] for step in steps] == [2, 2, 2, 3, 4, 4, 4, 4]
+
+
+def test_masks_that_cover_a_pixel():
+    """``covered``: on the border between two classes a resized pixel belongs to none."""
+    labels = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    labels[:, :, 3:] = 1
+    given = torch.ones(1, 1, dtype=torch.bool)
+    masks = {}
+    for how in ("nearest", "covered"):
+        stream = Engine(short_side=4, mask_resize=how).stream(KeyDouble(), (8, 8))
+        masks[how] = stream.place_given(labels, given).probs[0, :, 3, 2:6]  # the network pads 4 to 8
+    assert masks["nearest"].tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
+    assert masks["covered"].tolist() == [[1, 0, 0, 0], [0, 0, 1, 1]]
+
+
 class Doubter(NoCorrector):
     """Replaces every second mask by background."""
 
@@ -147,8 +191,8 @@ class Doubter(NoCorrector):
     def due(self, t):
         return t % 2 == 0
 
-    def __call__(self, segmenter, features, masks, reference_features, reference_masks):
-        self.references.append(reference_features)
+    def __call__(self, segmenter, features, masks, reference, resize):
+        self.references.append(reference.features)
         probs = torch.zeros_like(masks.probs)
         probs[:, 0] = 1
         return masks._replace(probs=probs)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from doubles import DOUBLES
-from runs import SMALL_AOC, SMALL_AOC_RELEASED, SMALL_CFBI, SMALL_RPCM
+from runs import SMALL_AOC, SMALL_AOC_RELEASED, SMALL_CFBI, SMALL_RPCM, SMALL_STM
 from scenes import ToyVideo, make_clip
 from torch.utils import _pytree as pytree
 
@@ -26,6 +26,9 @@ REAL = {
     "embedded": ["model=embedded", "model.encoder.options.channels=[8,16,16,32]", "model.encoder.width=16"],
     "demo": ["model=demo"],
     "stcn": ["model=stcn", "model.encoder.name=resnet18", "model.value_dim=64", "model.decoder.widths=[64,32,32]"],
+    "stm": SMALL_STM,
+    "kmn": [*SMALL_STM, "model/memory=kernelized"],
+    "gcm": [*SMALL_STM, "model/memory=global_context"],
     "cfbi": SMALL_CFBI,
     "rpcm": SMALL_RPCM,
     "aoc": SMALL_AOC,

@@ -5,6 +5,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vosfw.config import compose, instantiate_model
 from vosfw.errors import ConfigError
+from vosfw.model.memory_network import MemoryNetwork
+from vosfw.model.refiner.none import NoRefiner
 from vosfw.types import ObjectMasks
 
 SIZE = (64, 80)
@@ -157,3 +159,16 @@ def test_scores_stay_in_single_precision(network, frames):
 def test_widths_are_checked(option):
     with pytest.raises(ConfigError, match=option):
         instantiate_model(compose(["model=demo", f"model.{option}=0"]).model)
+
+
+class Volume(NoRefiner):
+    def __init__(self, frame_channels, value_channels):
+        super().__init__()
+        self.conv = torch.nn.Conv3d(value_channels, 2, 3)
+
+
+def test_parts_may_have_weights_of_any_rank(network):
+    parts = network.encoder, lambda **_: network.value_encoder, network.memory, Volume, lambda **_: network.decoder
+    built = MemoryNetwork(*parts, key_dim=16, value_dim=32)
+    assert built.refiner.conv.weight.is_contiguous()
+    assert built.value_proj.weight.is_contiguous(memory_format=torch.channels_last)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vosfw.ops import affinity
-from vosfw.ops.affinity import full_read, l2_read, l2_similarity, top_cells, top_k_read
+from vosfw.ops.affinity import attention_read, full_read, l2_similarity, top_cells, top_k_read
 
 
 def random(*shape, seed=0):
@@ -62,7 +62,7 @@ def test_fewer_cells_than_k():
 
 
 def test_an_empty_memory_reads_zero():
-    read = l2_read(random(1, 5, 8), torch.zeros(1, 0, 8), torch.zeros(1, 0, 4), top_k=20)
+    read = attention_read(random(1, 5, 8), torch.zeros(1, 0, 8), torch.zeros(1, 0, 4), top_k=20)
     assert torch.equal(read, torch.zeros(1, 5, 4))
 
 
@@ -70,7 +70,7 @@ def test_large_keys_do_not_overflow():
     """The released code takes the exponential as it is, which overflows here."""
     query = 100 * random(1, 5, 8)
     value = torch.rand(1, 9, 4)
-    read = l2_read(query, query[:, :3].repeat(1, 3, 1), value, top_k=4)
+    read = attention_read(query, query[:, :3].repeat(1, 3, 1), value, top_k=4)
     assert read.isfinite().all()
     assert read.max() <= value.max()
 
@@ -78,11 +78,11 @@ def test_large_keys_do_not_overflow():
 @pytest.mark.parametrize("top_k", [None, 4])
 def test_blocks_change_nothing(monkeypatch, top_k):
     query, key, value = random(2, 11, 8), random(2, 9, 8, seed=1), random(2, 9, 4, seed=2)
-    whole = l2_read(query, key, value, top_k=top_k)
+    whole = attention_read(query, key, value, top_k=top_k)
     monkeypatch.setattr(affinity, "BLOCK", 2 * 9 * 3)
-    torch.testing.assert_close(l2_read(query, key, value, top_k=top_k), whole)
+    torch.testing.assert_close(attention_read(query, key, value, top_k=top_k), whole)
     monkeypatch.setattr(affinity, "BLOCK", 1)
-    torch.testing.assert_close(l2_read(query, key, value, top_k=top_k), whole)
+    torch.testing.assert_close(attention_read(query, key, value, top_k=top_k), whole)
 
 
 @pytest.mark.parametrize("top_k", [None, 4])
@@ -92,7 +92,7 @@ def test_gradients_reach_queries_keys_and_values(top_k):
         random(2, 9, 8, seed=1).requires_grad_(),
         random(2, 9, 4).requires_grad_(),
     ]
-    l2_read(*parts, top_k=top_k).square().sum().backward()
+    attention_read(*parts, top_k=top_k).square().sum().backward()
     wanted = [part.detach().clone().requires_grad_() for part in parts]
     similarity = -torch.cdist(wanted[0], wanted[1]).square() / 8**0.5
     dense(similarity, wanted[2], top_k or 9).square().sum().backward()
@@ -103,7 +103,7 @@ def test_gradients_reach_queries_keys_and_values(top_k):
 def test_half_precision_values_keep_their_type():
     with torch.autocast("cpu", torch.bfloat16):
         for top_k in (None, 4):
-            read = l2_read(
+            read = attention_read(
                 random(1, 5, 8).bfloat16(), random(1, 9, 8).bfloat16(), random(1, 9, 4).bfloat16(), top_k=top_k
             )
             assert read.dtype == torch.bfloat16

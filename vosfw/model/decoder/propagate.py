@@ -38,10 +38,10 @@ class PropagateDecoder(RefineDecoder):
         nn.init.zeros_(self.pred.bias)  # type: ignore[arg-type]
 
     def forward(
-        self, value: Float[Tensor, "B K Cv T h w"], skips: tuple[Float[Tensor, "B T _C _h _w"], ...]
+        self, value: Float[Tensor, "B K Cv T h w"], prepared: tuple[Float[Tensor, "F _E _y _x"], ...]
     ) -> Float[Tensor, "B T K y x"]:
         """See ``RefineDecoder.forward``."""
-        logits = super().forward(value, skips)
+        logits = super().forward(value, prepared)
         mask = F.interpolate(value[:, :, 0].flatten(1, 2), logits.shape[-2:], mode="bilinear", align_corners=False)
         added: Tensor = logits + self.gain * mask.unflatten(1, value.shape[1:2] + value.shape[3:4]).transpose(1, 2)
         return added

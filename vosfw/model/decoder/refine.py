@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Decoder
-from vosfw.model.layers.res_block import ResBlock, SplitResBlock
+from vosfw.model.layers.res_block import FrameHalf, ResBlock, SplitResBlock
 from vosfw.model.layers.split_conv import add_shared
 
 
@@ -66,15 +66,19 @@ class RefineDecoder(Decoder):
         self.pred = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.object_chunk = object_chunk
 
+    def prepare(self, skips: tuple[Float[Tensor, "B T _C _h _w"], ...]) -> tuple[Float[Tensor, "F _E _y _x"], ...]:
+        """See ``Decoder.prepare``."""
+        first, *finer = (skip.flatten(0, 1).contiguous(memory_format=torch.channels_last) for skip in skips)
+        ups = cast(Sequence[UpBlock], self.ups)
+        return *self.compress.frame_half(first), *(u.skip_conv(skip) for u, skip in zip(ups, finer, strict=True))
+
     def forward(
-        self, value: Float[Tensor, "B K Cv T h w"], skips: tuple[Float[Tensor, "B T _C _h _w"], ...]
+        self, value: Float[Tensor, "B K Cv T h w"], prepared: tuple[Float[Tensor, "F _E _y _x"], ...]
     ) -> Float[Tensor, "B T K y x"]:
         """Logits per object at the finest level's size, before aggregation."""
         batch, objects, _, frames = value.shape[:4]
-        first, *finer = (skip.flatten(0, 1).contiguous(memory_format=torch.channels_last) for skip in skips)
-        half = self.compress.frame_half(first)
+        half, levels = FrameHalf(*prepared[:2]), prepared[2:]
         ups = cast(Sequence[UpBlock], self.ups)
-        levels = [up.skip_conv(skip) for up, skip in zip(ups, finer, strict=True)]
         logits = []
         for chunk in value.split(self.object_chunk or max(objects, 1), dim=1):
             rows = chunk.permute(0, 3, 1, 4, 5, 2).flatten(0, 2).contiguous().permute(0, 3, 1, 2)

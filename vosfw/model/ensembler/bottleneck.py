@@ -93,7 +93,7 @@ class BottleneckEnsembler(Ensembler):
         shared = query[:, None].expand(-1, shape[1], -1, -1, -1)
         parts = [shared, correlation]
         if self.masked_previous:
-            inside = previous.embedding[:, None] * previous.masks[:, :, None]
+            inside = previous.embedding[:, None] * previous.probs[:, :, None]
             parts[1:1] = [inside, previous.embedding[:, None] - inside]
         x, skip = torch.cat(parts, 2), None
         del parts, correlation

@@ -7,8 +7,13 @@ from torch.nn import functional as F
 
 
 def add_shared(x: Float[Tensor, "R C h w"], shared: Float[Tensor, "F C h w"]) -> Float[Tensor, "R C h w"]:
-    """Add a map per frame to the maps of all its objects (``R`` = frames x objects), in place."""
-    x.unflatten(0, (shared.shape[0], -1)).add_(shared[:, None])
+    """Add a map per frame to the maps of all its objects (``R`` = frames x objects), in place unless gradients flow."""
+    rows = x.unflatten(0, (shared.shape[0], -1))
+    if torch.is_grad_enabled():
+        # The backward pass of a change through a view copies the whole gradient.
+        added: Tensor = rows + shared[:, None]
+        return added.flatten(0, 1)
+    rows.add_(shared[:, None])
     return x
 
 
@@ -25,6 +30,7 @@ class SplitConv2d(nn.Conv2d):
         kernel_size: Side of the kernel; padded to keep the size.
         stride: Step in cells.
         frame_first: Whether the frame's channels come first in the weight.
+        bias: Whether there is one; it belongs to the frame's part.
     """
 
     def __init__(
@@ -36,8 +42,10 @@ class SplitConv2d(nn.Conv2d):
         stride: int = 1,
         *,
         frame_first: bool = False,
+        bias: bool = True,
     ) -> None:
-        super().__init__(object_channels + frame_channels, out_channels, kernel_size, stride, kernel_size // 2)
+        channels = object_channels + frame_channels
+        super().__init__(channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
         first = frame_channels if frame_first else object_channels
         self.frame_first = frame_first
         self.sizes = (first, object_channels + frame_channels - first)

@@ -33,13 +33,13 @@ class Trunk(nn.Module, ABC):
 
 
 class ResNetTrunk(Trunk):
-    """A timm ResNet without its last stage, batch norms frozen, with a bias in every convolution (as STCN has it).
+    """A timm ResNet without its last stage, batch norms frozen: STCN's and STM's memory encoder.
 
     Args:
         mask_channels: Channels beside RGB.
         name: A ResNet of timm with a plain 7x7 stem.
         pretrained: Start from timm's ImageNet weights; the weights of the mask channels start orthogonal.
-        conv_bias: Whether convolutions have a bias before their batch norm.
+        conv_bias: Whether convolutions have a bias before their batch norm, as STCN has and STM has not.
 
     Raises:
         ConfigError: If the network's first layer is no plain convolution.
@@ -60,9 +60,11 @@ class ResNetTrunk(Trunk):
             for layer in body.modules():
                 if isinstance(layer, nn.Conv2d) and layer.bias is None:
                     layer.bias = nn.Parameter(layer.weight.new_zeros(layer.out_channels))
-        self.stem = SplitConv2d(mask_channels, 3, stem.out_channels, stem.kernel_size[0], 2, frame_first=True)
+        width, kernel = stem.out_channels, stem.kernel_size[0]
+        self.stem = SplitConv2d(mask_channels, 3, width, kernel, 2, frame_first=True, bias=conv_bias)
         self.stem.load_frame_weight(stem.weight)
-        nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]
+        if self.stem.bias is not None:
+            nn.init.zeros_(self.stem.bias)
         self.body = nn.Sequential(OrderedDict(body.items()))
 
     def train(self, mode: bool = True) -> "ResNetTrunk":
@@ -82,14 +84,19 @@ class SmallTrunk(Trunk):
 
     Args:
         mask_channels: Channels beside RGB.
-        widths: Channels at strides 2, 4, 8 and 16.
+        widths: Channels at strides 2, 4, 8 and 16; where there are fewer, the trunk ends at the last one's stride.
         depth: Convolutions per stride from 4 on.
+
+    Raises:
+        ConfigError: If there are more strides than that, or fewer than two.
     """
 
     def __init__(self, mask_channels: int, widths: Sequence[int] = (16, 32, 48, 64), depth: int = 1) -> None:
         super().__init__()
-        if len(widths) != len(STAGES):
-            raise ConfigError(f"value_encoder.trunk.widths is {list(widths)}; wanted four, for strides 2, 4, 8 and 16")
+        if not 2 <= len(widths) <= len(STAGES):
+            raise ConfigError(
+                f"value_encoder.trunk.widths is {list(widths)}; wanted two to four, for strides 2, 4, 8 and 16"
+            )
         self.out_channels = widths[-1]
         self.stem = SplitConv2d(mask_channels, 3, widths[0], 3, 2, frame_first=True)
         stages = [conv_stage(a, b, depth) for a, b in pairwise(widths)]

@@ -66,7 +66,7 @@ class PixelMatcher(WindowMatcher[SortedCells]):
             whole = self._value(far.float()[:, :, None])
             local = self._local(query.float(), previous)
             others = self._others(torch.cat([local, whole], 2), valid)
-            return torch.cat([whole, local, previous.masks[:, :, None].float(), others], 2)
+            return torch.cat([whole, local, previous.probs[:, :, None].float(), others], 2)
 
     def _others(self, maps: Float[Tensor, "B O M h w"], valid: Bool[Tensor, "B O"]) -> Float[Tensor, "B O M h w"]:
         """Background maps: how near the other objects are; a class that is alone has its own map.

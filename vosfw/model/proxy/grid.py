@@ -15,13 +15,13 @@ class GridProxies(ProxyBuilder):
     """Embeddings of the object's cells that are nearest to a regular grid over its bounding box.
 
     "GSPR" of AOC-Net's table 4; the paper gives no detail. The grid has about as many columns as rows; objects with
-    fewer cells than grid points have proxies more than once.
+    fewer cells than grid points have proxies more than once. Soft masks count as hard ones: no cells are averaged.
     """
 
     def forward(self, embedding: Float[Tensor, "B C h w"], masks: Float[Tensor, "B O h w"], count: int) -> Proxies:
         """See ``ProxyBuilder``."""
         batch, objects, height, width = masks.shape
-        own = masks > 0.5
+        own = masks > 0
         top, tall = _extent(own.any(3))
         left, wide = _extent(own.any(2))
         down, across = torch.tensor(places(count), device=masks.device).unbind(1)

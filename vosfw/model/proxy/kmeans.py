@@ -13,7 +13,7 @@ from vosfw.ops.proxies import Proxies, cluster_means
 class KMeansProxies(ProxyBuilder):
     """Means of the clusters that K-Means finds among the embeddings of each object's cells (AOC-Net).
 
-    What belongs together is found without gradient; the means carry it.
+    What belongs together is found without gradient; the means carry it, also to the weights of soft masks.
 
     Args:
         iterations: Most steps of Lloyd's algorithm.
@@ -61,5 +61,6 @@ class KMeansProxies(ProxyBuilder):
                 backend=self.backend,
                 seed=self.seed,
             ).cluster
-        vectors, sizes = cluster_means(points, owner, cluster, masks.shape[1], count)
+        weights = masks.flatten(2).amax(1)
+        vectors, sizes = cluster_means(points, owner, cluster, masks.shape[1], count, weights)
         return Proxies(vectors, sizes > 0)

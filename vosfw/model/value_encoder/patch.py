@@ -31,13 +31,18 @@ class PatchValueEncoder(ValueEncoder):
         self.mix = nn.Conv2d(value_dim, value_dim - 2, 3, padding=1)
         self.out_channels = value_dim
 
+    def prepare(self, features: Features) -> tuple[Tensor, ...]:
+        """See ``ValueEncoder.prepare``."""
+        return (self.frame(features.levels[0][:, 0]),)
+
     def forward(
         self, features: Features, probs: Float[Tensor, "B K H W"], valid: Bool[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B g Ck h w"], Float[Tensor, "B K Cv h w"]]:
         """See ``ValueEncoder.forward``; slots that are not valid get the value of an empty mask."""
         probs = probs * valid[:, :, None, None]
         masks = torch.stack([probs, probs.sum(1, keepdim=True) - probs], dim=2).flatten(0, 1)
-        frame = self.frame(features.levels[0][:, 0]).repeat_interleave(probs.shape[1], 0)
+        (frame,) = features.write or self.prepare(features)
+        frame = frame.repeat_interleave(probs.shape[1], 0)
         hidden = F.relu(self.patch(F.pixel_unshuffle(masks, self.stride)) + frame)
         means = 2 * F.avg_pool2d(masks, self.stride) - 1
         value = torch.cat([means, self.mix(hidden)], dim=1).unflatten(0, probs.shape[:2])

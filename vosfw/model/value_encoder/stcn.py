@@ -67,6 +67,11 @@ class STCNValueEncoder(ValueEncoder):
         self.out_channels = value_dim
         self.object_chunk = object_chunk
 
+    def prepare(self, features: Features) -> tuple[Tensor, ...]:
+        """See ``ValueEncoder.prepare``: the frame's part of the first convolution and of the fuser's first block."""
+        frame = self.normalize(features.frames[:, 0]).contiguous(memory_format=torch.channels_last)
+        return self.trunk.frame_half(frame), *self.fuser.block1.frame_half(features.levels[0][:, 0])
+
     def forward(
         self, features: Features, probs: Float[Tensor, "B K H W"], valid: Bool[Tensor, "B K"]
     ) -> tuple[Float[Tensor, "B g Ck h w"], Float[Tensor, "B K Cv h w"]]:
@@ -74,10 +79,9 @@ class STCNValueEncoder(ValueEncoder):
         objects = probs.shape[1]
         probs = probs * valid[:, :, None, None]
         masks = torch.stack([probs, probs.sum(1, keepdim=True) - probs], dim=2)
-        frame = self.normalize(features.frames[:, 0]).contiguous(memory_format=torch.channels_last)
-        stem, fuse = self.trunk.frame_half(frame), self.fuser.block1.frame_half(features.levels[0][:, 0])
+        stem, *fuse = features.write or self.prepare(features)
         values = []
         for chunk in masks.split(self.object_chunk or max(objects, 1), dim=1):
             x = self.trunk(chunk.flatten(0, 1).contiguous(memory_format=torch.channels_last), stem)
-            values.append(self.fuser(x, fuse).unflatten(0, (-1, chunk.shape[1])))
+            values.append(self.fuser(x, FrameHalf(*fuse)).unflatten(0, (-1, chunk.shape[1])))
         return features.levels[1][:, :1], values[0] if len(values) == 1 else torch.cat(values, dim=1)

@@ -29,6 +29,13 @@ def test_other_stems_are_refused():
         ResNetTrunk(mask_channels=2, name="resnet26d")
 
 
-def test_widths_are_checked():
-    with pytest.raises(ConfigError, match="widths"):
-        SmallTrunk(mask_channels=2, widths=(16, 32))
+def test_fewer_widths_end_at_a_finer_stride():
+    network = SmallTrunk(mask_channels=2, widths=(16, 32, 48))
+    half = network.frame_half(torch.rand(1, 3, 64, 48))
+    assert network(torch.rand(1, 2, 64, 48), half).shape == (1, 48, 8, 6)
+
+
+@pytest.mark.parametrize("widths", [(16,), (16, 16, 16, 16, 16)])
+def test_widths_are_checked(widths):
+    with pytest.raises(ConfigError, match="two to four"):
+        SmallTrunk(mask_channels=2, widths=widths)

@@ -1,0 +1,59 @@
+"""GCM's memory: a context of fixed size in place of the cells of every frame."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vosfw.interfaces import Memory
+
+
+class ContextBank(NamedTuple):
+    """Sums of the contexts of the remembered frames, and how many they are."""
+
+    context: Float[Tensor, "B g p Ck Cv"]
+    """``p`` objects share each of the ``g`` groups of keys."""
+    frames: Float[Tensor, ""]
+    recent: Float[Tensor, "B g p Ck Cv"]
+    """Of the transient frame."""
+    recent_frames: Float[Tensor, ""]
+
+
+class GlobalContextMemory(Memory[ContextBank]):
+    """Global context module (Li, Shen, Shan, ECCV 2020): memory and reading cost the same however long the video is.
+
+    A frame's context is ``K^T V`` with the keys normalised over its cells (each channel a map of attention); memory is
+    the mean of the contexts, read by ``softmax(Q) G`` with the query normalised over its channels. The normalisations
+    are the efficient attention of the same authors; the paper of the cyclic mechanism, whose third network this is,
+    does not spell them out. The transient frame counts in the mean like a permanent one. Sums are float32 also under
+    autocast: in bfloat16 a count ends at 256.
+    """
+
+    def empty(self, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> ContextBank:
+        """See ``Memory.empty``."""
+        groups = key.shape[1]
+        shape = (key.shape[0], groups, value.shape[1] // max(groups, 1), key.shape[2], value.shape[2])
+        nothing, none = value.new_zeros(shape, dtype=torch.float32), value.new_zeros((), dtype=torch.float32)
+        return ContextBank(nothing, none, nothing, none)
+
+    def write(
+        self, bank: ContextBank, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
+    ) -> ContextBank:
+        """See ``Memory.write``."""
+        attention = key.flatten(3).float().softmax(-1)
+        values = value.unflatten(1, (key.shape[1], -1)).flatten(4).float()
+        with torch.autocast(value.device.type, enabled=False):
+            context = torch.einsum("bgcn,bgpdn->bgpcd", attention, values)
+        if not keep:
+            return bank._replace(recent=context, recent_frames=torch.ones_like(bank.frames))
+        nothing, none = torch.zeros_like(context), torch.zeros_like(bank.frames)
+        return ContextBank(bank.context + context, bank.frames + 1, nothing, none)
+
+    def read(self, bank: ContextBank, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
+        """See ``Memory.read``."""
+        mean = (bank.context + bank.recent) / (bank.frames + bank.recent_frames).clamp_min(1)
+        attention = query.float().softmax(1).flatten(2)
+        with torch.autocast(query.device.type, enabled=False):
+            read: Tensor = torch.einsum("bcm,bgpcd->bgpdm", attention, mean)
+        return read.reshape(read.shape[0], -1, read.shape[3], *query.shape[2:]).to(query.dtype)
