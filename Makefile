@@ -6,8 +6,9 @@ READY := $(VENV)/.ready
 UV := $(shell sed -n 's/^uv==/uv==/p' constraints.txt)
 # The second try is for networks whose certificates only the system knows.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
-# Two test processes with one thread each use two cores better than one process with two.
-TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two test processes with one thread each use two cores better than one process with two. Slow files come first (cli,
+# integration), so that both are busy to the end.
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test test-all bench lint clean
 setup: $(READY)

@@ -16,7 +16,8 @@ from vosfw.module import FrameCallback, FrameResult, VOSModule
 class PredictionWriter(FrameCallback):
     """Writes ``<folder>/<video>/<frame>.png``: palette pictures of the user's ids at the video's own size.
 
-    Given frames are copied. Each file appears whole or not at all.
+    Given frames are copied; frames that were predicted though nobody wants them (``engine.policy.process_unwanted``)
+    are left out. Each file appears whole or not at all.
 
     Args:
         folder: Where to.
@@ -59,6 +60,8 @@ class PredictionWriter(FrameCallback):
         if trainer.state.fn is None or trainer.state.fn.value not in self.stages:
             return
         video = result.video
+        if not (video.wanted[result.frame] or result.frame in video.given):
+            return
         ids = torch.tensor([0, *video.ids])[result.labels.cpu().long()]
         write_mask(self.folder / video.name / f"{video.frames[result.frame]}.png", ids)
 

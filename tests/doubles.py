@@ -130,6 +130,7 @@ class PoolDouble(DoubleBase):
     """Hard matching to a pool of frames and the previous one, and a carried memory with a ready flag."""
 
     grid = Grid(8, "resize", 1)
+    sequential = True
     mask_gradient = False
 
     def __init__(self) -> None:
@@ -205,6 +206,7 @@ class KeyDouble(DoubleBase):
     """Attention to memory whose keys depend on the object's mask."""
 
     grid = Grid(8, "pad")
+    sequential = True
 
     def __init__(self) -> None:
         super().__init__()

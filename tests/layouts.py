@@ -31,10 +31,12 @@ def save_frame(path: Path, frame: torch.Tensor) -> None:
     Image.fromarray(frame.permute(1, 2, 0).numpy()).save(path)
 
 
-def make_davis(root: Path) -> Path:
-    """Two training and two validation sequences of four frames; ``single`` has a mask for frame 0 only."""
-    for name, ids, masks in (("cat", (1, 2), 4), ("dog", (1,), 4), ("bird", (1, 2, 3), 4), ("single", (1, 2), 1)):
-        for t in range(4):
+def make_davis(root: Path, frames: int = 4) -> Path:
+    """Two training and two validation sequences; ``single`` has a mask for frame 0 only."""
+    masked = {"cat": (1, 2), "dog": (1,), "bird": (1, 2, 3), "single": (1, 2)}
+    for name, ids in masked.items():
+        masks = 1 if name == "single" else frames
+        for t in range(frames):
             save_frame(root / "JPEGImages" / "480p" / name / f"{t:05d}.jpg", picture(t))
             if t < masks:
                 write_mask(root / "Annotations" / "480p" / name / f"{t:05d}.png", boxes(ids, t))
@@ -57,13 +59,13 @@ def make_folder(root: Path) -> Path:
     return root
 
 
-def make_youtube(root: Path) -> Path:
+def make_youtube(root: Path, masks: int = 4) -> Path:
     """A training video annotated every fifth frame, and a validation video whose second object joins in frame 10."""
-    for t in range(0, 20, 5):
+    for t in range(0, 5 * masks, 5):
         save_frame(root / "train" / "JPEGImages" / "a" / f"{t:05d}.jpg", picture(t))
         write_mask(root / "train" / "Annotations" / "a" / f"{t:05d}.png", boxes((1, 2), t // 5))
         save_frame(root / "valid" / "JPEGImages" / "b" / f"{t:05d}.jpg", picture(t))
-    for t in range(20):
+    for t in range(5 * masks):
         save_frame(root / "valid_all_frames" / "JPEGImages" / "b" / f"{t:05d}.jpg", picture(t))
     write_mask(root / "valid" / "Annotations" / "b" / "00000.png", boxes((3,), 0))
     write_mask(root / "valid" / "Annotations" / "b" / "00010.png", boxes((5,), 2))

@@ -32,6 +32,8 @@ SMALL_MATCHING = [
     "model.decoder.skip_width=16",
 ]
 SMALL_STM = ["model=stm_r18", "model.key_dim=16", "model.value_dim=32", "model.decoder.width=16"]
+SMALL_STCN = ["model.encoder.name=resnet18", "model.value_dim=64", "model.decoder.widths=[64,32,32]"]
+SMALL_PCVOS = ["model=pcvos", *SMALL_STCN, "model.refiner.key_dim=16"]
 WINDOWS = "windows=[2,4]"
 SMALL_CFBI = ["model=cfbi", "model.ensembler.widths=[32,64,64]", f"model.matcher.{WINDOWS}", *SMALL_MATCHING]
 SMALL_RPCM = ["model=rpcm", "model.ensembler.widths=[32,64]", f"model.matcher.{WINDOWS}", *SMALL_MATCHING]

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,23 @@ def explain(message: str, overrides: Sequence[str]) -> str:
         if known and value not in known and f"'{folder}/{value}'" in message:
             near = difflib.get_close_matches(value, known, n=3, cutoff=0.4) or known
             hints.append(f"{group}={value}: no such choice; did you mean {' or '.join(near)}?")
+    unknown = re.search(r"Could not override '([\w.]+\.\w+)'", message)
+    if unknown:
+        parent, _, key = unknown[1].rpartition(".")
+        known = _keys([override for override in overrides if "." not in override.partition("=")[0]], parent)
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+        if near:
+            hints.append(f"{unknown[1]}: no such option; did you mean {' or '.join(near)}?")
     return "\n".join([*hints, message])
+
+
+def _keys(choices_made: Sequence[str], parent: str) -> list[str]:
+    """The keys that a configuration has under ``parent``, or none if it does not compose either."""
+    try:
+        config = OmegaConf.select(compose(choices_made), parent)
+    except ConfigError:
+        return []
+    return [str(key) for key in config] if isinstance(config, DictConfig) else []
 
 
 def instantiate(config: DictConfig) -> Any:

@@ -35,7 +35,10 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
     """
 
     clip_length: int = 1
-    """Frames per ``segment`` call; more for per-clip networks."""
+    """Frames per ``segment`` call if the engine says nothing else; more for per-clip networks."""
+    sequential: bool = False
+    """True if ``segment`` takes one frame, since its state goes on from frame to frame: clips and look-ahead, whose
+    frames are segmented again, are refused. Otherwise it leaves what it remembers as it is."""
     grid: Grid = Grid(16, "pad")
     mask_gradient: bool = True
     """False when masks are hardened before use: gradient correction then refuses."""
@@ -56,7 +59,7 @@ class Segmenter(nn.Module, ABC, Generic[StateT]):
 
     @abstractmethod
     def segment(self, features: Features, state: StateT) -> tuple[Float[Tensor, "B T O y x"], StateT]:
-        """Class logits of T <= ``clip_length`` frames: O = K+1 rows, row 0 the background, -1e4 in slots not in use.
+        """Class logits of any T frames (one if ``sequential``): O = K+1 rows, background first, -1e4 in unused slots.
 
         ``K`` is the state's number of slots. Sizes ``y x`` are the network's own; the engine resizes them.
         """
@@ -138,18 +141,29 @@ class Memory(nn.Module, ABC, Generic[BankT]):
         """The bank with one more frame: permanent (which clears the transient entry), or as the transient entry."""
 
     @abstractmethod
+    def append(self, bank: BankT, key: Float[Tensor, "B Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> BankT:
+        """The bank with one more frame, that no limit counts and no other gives way to: for the rest of a clip.
+
+        The key is the frame's own, as it was read by, for all objects.
+        """
+
+    @abstractmethod
     def read(self, bank: BankT, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
         """Values attended to by each query cell."""
 
 
 class Refiner(nn.Module, ABC):
-    """Refines the read-out of the frames of a clip jointly."""
+    """Refines the read-outs of the frames of a clip jointly."""
+
+    @abstractmethod
+    def prepare(self, frames: Float[Tensor, "B T C h w"]) -> tuple[Tensor, ...]:
+        """What all objects share of a clip whose frames have these maps, the encoder's coarsest."""
 
     @abstractmethod
     def forward(
-        self, key: Float[Tensor, "B C T h w"], value: Float[Tensor, "B K Cv T h w"]
+        self, value: Float[Tensor, "B K Cv T h w"], prepared: tuple[Tensor, ...]
     ) -> Float[Tensor, "B K Cv T h w"]:
-        """Refined values; ``key`` is the encoder's coarsest level."""
+        """Refined values; ``prepared`` is what ``prepare`` returned."""
 
 
 class Decoder(nn.Module, ABC):

@@ -120,6 +120,8 @@ class VOSModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Lightning's hook."""
+        # Lightning leaves this to us. A module's own train() is where norms keep their statistics.
+        self.train()
         self.total_steps = float(self.trainer.estimated_stepping_batches)
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
@@ -232,7 +234,7 @@ class VOSModule(pl.LightningModule):
         begun = 0 if metric is None else len(metric.headers)
         known = video.annotated if any(t not in video.given for t in video.annotated) else video.annotated[:1]
         geometry = self.engine.geometry(video.size, self.engine.augment(self.segmenter).grid)
-        source = ReadAhead(video, unwanted=self.engine.policy.process_unwanted)
+        source = ReadAhead(video, unwanted=bool(self.engine.policy.process_unwanted))
         try:
             steps = self.engine.run(self.segmenter, source, self.device)
             while True:

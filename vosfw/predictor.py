@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from vosfw.engine.confidence import ExpectedOverlap
 from vosfw.engine.engine import Engine
-from vosfw.engine.stream import GivenMasks, Stream
+from vosfw.engine.records import GivenMasks
+from vosfw.engine.stream import Stream
 from vosfw.errors import CheckpointError, ConfigError, DatasetError, UnsupportedError
 from vosfw.hub import Checkpoint, build
 from vosfw.interfaces import Segmenter

@@ -5,6 +5,7 @@ the network's input, ``h w`` feature cells, ``C`` channels. Slots are dense indi
 with 0 for the background and ``VOID`` for unlabelled pixels. A user's object ids live in ``ClipMeta`` only.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -88,10 +89,18 @@ class Features(NamedTuple):
     frames: Float[Tensor, "B T 3 H W"]
     levels: tuple[Float[Tensor, "B T C h w"], ...]
     """Coarse to fine; what a level means is the network's business."""
-    read: tuple[Float[Tensor, "F _C _h _w"], ...] = ()
+    read: tuple[tuple[Tensor, ...], ...] = ()
     """What ``segment`` makes of these frames whatever the masks, if ``Segmenter.prepare`` has computed it."""
     write: tuple[Float[Tensor, "F _C _h _w"], ...] = ()
     """The same of ``memorize``."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Features"]) -> "Features":
+        """Frames behind one another, without what was prepared; the features themselves if they are alone."""
+        if len(parts) == 1:
+            return parts[0]
+        levels = tuple(torch.cat(level, 1) for level in zip(*(part.levels for part in parts), strict=True))
+        return cls(torch.cat([part.frames for part in parts], 1), levels)
 
     def span(self, start: int, stop: int) -> "Features":
         """Frames ``start`` to ``stop`` (exclusive), as views, without what was prepared."""
@@ -100,6 +109,10 @@ class Features(NamedTuple):
     def at(self, index: int) -> "Features":
         """One frame, with its time axis kept."""
         return self.span(index, index + 1)
+
+    def copy(self) -> "Features":
+        """The same in memory of its own, without what was prepared."""
+        return Features(self.frames.clone(), tuple(level.clone() for level in self.levels))
 
 
 class Step(NamedTuple):

@@ -5,17 +5,19 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from layouts import boxes, make_youtube
+from layouts import boxes, make_davis, make_youtube
 from PIL import Image
-from runs import DATA, EVALUATE, QUIET, TRAIN, command
+from runs import DATA, EVALUATE, QUIET, SMALL_PCVOS, TRAIN, command
 
 from vosfw import hub
-from vosfw.cli.evaluate import about, main, with_checkpoint
+from vosfw.cli.evaluate import about, main
+from vosfw.cli.stored import with_checkpoint
 from vosfw.cli.train import main as train
 from vosfw.config import choices, compose, config_dir, instantiate
 from vosfw.data.io import read_mask, write_mask
 from vosfw.ledger import Ledger
 from vosfw.metrics import j_and_f
+from vosfw.model.memory_network import MemoryNetwork
 
 CONFIGS = config_dir() / "experiment"
 
@@ -140,6 +142,46 @@ def test_youtube_vos_with_its_protocol_and_zip(tmp_path, capsys):
     assert "unseen" in capsys.readouterr().out
 
 
+PCVOS = [option for option in SMALL_PCVOS if option != "model=pcvos"]
+
+
+def test_pcvos_on_davis(tmp_path):
+    """Its protocol, and clips of another length; with small and random weights."""
+    root = make_davis(tmp_path / "data")
+    options = ["experiment=pcvos_davis17", f"data.root={root}", *PCVOS, *QUIET]
+    found = {}
+    for length, overlap in ((5, 0), (2, 1)):
+        run = tmp_path / f"clips of {length}"
+        assert main([*options, f"engine.clip_length={length}", f"engine.overlap={overlap}", f"run_dir={run}"]) == 0
+        found[length] = results(run)
+        assert sorted(path.stem for path in (run / "masks" / "bird").iterdir()) == [f"{t:05d}" for t in range(4)]
+    assert found[5]["model"] == found[2]["model"] == "pcvos"
+    config = compose(options, "evaluate")
+    assert (config.engine.policy.every, config.engine.clip_length) == ("clip", 5)
+    assert config.model.memory.base.max_frames is None
+
+
+def test_pcvos_predicts_every_frame_of_youtube_vos(tmp_path, monkeypatch):
+    """Clips are of neighbouring frames; the zip has what the server asks for."""
+    spans = []
+
+    def segment(self, features, state, original=MemoryNetwork.segment):
+        spans.append(features.frames.shape[1])
+        return original(self, features, state)
+
+    monkeypatch.setattr(MemoryNetwork, "segment", segment)
+    root = make_youtube(tmp_path / "data")
+    options = ["experiment=pcvos_youtube19", f"data.root={root}", "zip=true", "engine.short_side=64", *PCVOS, *QUIET]
+    assert main([*options, f"run_dir={tmp_path}/all"]) == 0
+    # Frames 1 to 10, where the second object joins, and 11 to 19.
+    assert spans == [5, 5, 5, 4]
+    with zipfile.ZipFile(tmp_path / "all" / "masks.zip") as archive:
+        assert archive.namelist() == [f"Annotations/b/{t:05d}.png" for t in (0, 5, 10, 15)]
+    spans.clear()
+    assert main([*options, "data.test.all_frames=false", f"run_dir={tmp_path}/few"]) == 0
+    assert spans == [2, 1]
+
+
 def test_an_interrupted_evaluation_goes_on(checkpoint, tmp_path, monkeypatch, capsys):
     class StoppedError(Exception):
         pass
@@ -251,7 +293,17 @@ SMALL_STM = [
     "model.decoder.width=16",
 ]
 # Small as they are.
-TINY = ("stm_tiny", "stm_overfit", "kmn_tiny", "gcm_tiny", "cycle_")
+TINY = (
+    "stm_tiny",
+    "stm_overfit",
+    "kmn_tiny",
+    "gcm_tiny",
+    "cycle_",
+    "pcvos_tiny",
+    "pcvos_overfit",
+    "pcvos_table",
+    "pcvos_figure",
+)
 
 
 def small(name):
@@ -266,6 +318,8 @@ def small(name):
 def test_experiments_run(name, tmp_path):
     options = ["data=synthetic", "data.split=test", *EVALUATE, "data.test.videos=1", f"experiment={name}"]
     options.append(f"run_dir={tmp_path}")
+    if name.startswith("pcvos_youtube"):
+        options.append("~data.test.all_frames")
     assert main([*options, *small(name), "engine.short_side=null"]) == 0
     assert results(tmp_path)["j_and_f"] >= 0
 
@@ -286,8 +340,12 @@ def test_experiments_train(name, tmp_path):
             "model.encoder.pretrained=false",
             "model.value_encoder.trunk.pretrained=false",
         ],
+        "pcvos_stage1": [*SMALL, "model.encoder.pretrained=false", "model.value_encoder.trunk.pretrained=false"],
         "stcn_stage0": [*SMALL, "model.encoder.pretrained=false", "model.value_encoder.trunk.pretrained=false"],
     }.get(name, small(name))
+    if name.startswith("pcvos"):
+        # Two clips of up to four frames.
+        options.append("data.train.length=9")
     assert train(options) == 0
     # Without a validation there is no best one.
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
@@ -406,4 +464,13 @@ def test_another_source_is_another_evaluation(tmp_path):
     for content in ("one", "two"):
         (tmp_path / "weak.ckpt").write_text(content)
         found.append(about(config, network))
+    assert found[0] != found[1]
+
+
+def test_other_options_of_the_network_are_another_evaluation():
+    """Options that change no weight."""
+    network = hub.load("demo", weights=None)
+    found = [
+        about(compose([*EVALUATE, "model=demo", *more], "evaluate"), network) for more in ([], ["model.memory.top_k=5"])
+    ]
     assert found[0] != found[1]

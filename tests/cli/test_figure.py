@@ -5,8 +5,9 @@ import json
 
 import pytest
 from PIL import Image
-from runs import TRAIN
+from runs import EVALUATE, TRAIN
 
+from vosfw.cli.evaluate import main as evaluate
 from vosfw.cli.figure import draw
 from vosfw.cli.train import main
 from vosfw.config import compose
@@ -50,11 +51,40 @@ def test_mean_and_deviation_by_line_and_place(tmp_path):
         assert picture.width > 600 and len(picture.convert("L").getcolors(256)) > 20
 
 
+def test_one_result_against_another(tmp_path):
+    config = compose([*OPTIONS[:-1], "figure={x: fps, y: [j_and_f], along: engine.corrector.steps}"])
+    run(tmp_path, "0", n_0=(0.5, 10), n_1=(0.6, 8))
+    run(tmp_path, "1", n_0=(0.3, 20), n_1=(0.4, 6))
+    draw(tmp_path, config)
+    with (tmp_path / "figure.csv").open() as file:
+        (head, *found) = csv.reader(file)
+    assert head == ["line", "engine.corrector.steps", "n", "fps", "std", "j_and_f", "std"]
+    assert [[float(row[i]) for i in (1, 2, 3, 5)] for row in found] == [
+        pytest.approx(row) for row in ([0, 2, 15, 0.4], [1, 2, 7, 0.5])
+    ]
+    with Image.open(tmp_path / "figure.png") as picture:
+        assert len(picture.convert("L").getcolors(256)) > 20
+    with pytest.raises(ConfigError, match=r"engine\.corrector\.smoth.*, which no test sets"):
+        draw(tmp_path, compose([*OPTIONS[:-1], "figure={x: fps, y: [j_and_f], along: engine.corrector.smoth}"]))
+
+
+def test_a_sweep_of_evaluations_leaves_one_too(tmp_path):
+    options = ["-m", *EVALUATE, "model=copy_first", "data.test.videos=1", f"hydra.sweep.dir={tmp_path}"]
+    options += ["engine.clip_length=1,3", "figure={x: fps, y: [j_and_f], along: engine.clip_length}"]
+    assert evaluate(options) == 0
+    with (tmp_path / "figure.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert [(row["engine.clip_length"], row["n"]) for row in found] == [("1.0", "1"), ("3.0", "1")]
+    assert all(float(row["fps"]) > 0 and 0 < float(row["j_and_f"]) < 1 for row in found)
+    assert (tmp_path / "figure.png").is_file()
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("figure.x=engine.corrector.rate", "which no test sets"),
         ("figure.y=[j_and_f, speed]", "names speed, not in .*it has j_and_f, fps"),
+        ("figure.lines=engine.corrector.name", "engine.corrector.name is set to 'gradient'; wanted an option whose"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, override, message):

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 from runs import DATA, QUIET, ROOT
 
-from vosfw.cli.evaluate import main, with_checkpoint
+from vosfw.cli.evaluate import main
 from vosfw.cli.robustness import DONE
+from vosfw.cli.stored import with_checkpoint
 from vosfw.cli.tests import changed, check_tests
 from vosfw.config import compose
 from vosfw.data.davis import DavisDataset

@@ -9,6 +9,8 @@ from scenes import ToyVideo
 from vosfw.cli.main import main
 from vosfw.config import compose, instantiate_model
 from vosfw.data.io import VideoFile, read_mask, write_mask, write_video
+from vosfw.engine.corrector import GradientCorrector
+from vosfw.engine.engine import Engine
 from vosfw.hub import load, save
 
 
@@ -45,6 +47,24 @@ def test_masks_and_overlay(clip, tmp_path, capsys):
     assert len(VideoFile(tmp_path / "o.mp4")) == 7
 
 
+def test_options_of_the_engine(clip, tmp_path, monkeypatch):
+    seen = []
+    run = Engine.stream
+    monkeypatch.setattr(Engine, "stream", lambda self, *a, **k: seen.append(self) or run(self, *a, **k))
+    options = [
+        "--set",
+        "engine.clip_length=3",
+        "--set",
+        "engine.precision=bfloat16",
+        "--set",
+        "engine/corrector=gradient",
+    ]
+    assert main(command(clip, tmp_path / "out", "--masks", str(clip / "a.png"), *options, "--quiet")) == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 7
+    assert {(engine.clip_length, engine.precision, engine.policy.every) for engine in seen} == {(3, "bfloat16", 5)}
+    assert all(isinstance(engine.corrector, GradientCorrector) for engine in seen)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -52,6 +72,9 @@ def test_masks_and_overlay(clip, tmp_path, capsys):
         (["--masks", "{clip}/a.png", "--masks", "{clip}/b.png"], "one --at per --masks"),
         (["--masks", "{clip}/a.png", "--at", "99"], "from 0 (00000) to 6"),
         (["--masks", "{clip}/a.png", "--size", "3"], "--size is 3"),
+        (["--masks", "{clip}/a.png", "--set", "engine.clip_lenth=3"], "clip_length"),
+        (["--masks", "{clip}/a.png", "--set", "model=stcn"], "no engine option"),
+        (["--masks", "{clip}/a.png", "--set", "engine.precision=int8"], "wanted float32 or bfloat16"),
         (["--masks", "{clip}/a.png", "--at", "1", "--masks", "{clip}/b.png", "--at", "1"], "names a frame twice"),
     ],
 )

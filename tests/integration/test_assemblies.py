@@ -109,7 +109,7 @@ def test_an_assembly_trains_and_comes_back_from_its_checkpoint(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["aoc", "rpcm", "stm"])
+@pytest.mark.parametrize("name", ["aoc", "pcvos", "rpcm", "stm"])
 def test_it_learns_two_videos(name, tmp_path):
     options = [f"experiment={name}_overfit", f"run_dir={tmp_path}", "trainer.accelerator=cpu", "~callbacks.progress"]
     assert train([*options, "trainer.enable_progress_bar=false"]) == 0

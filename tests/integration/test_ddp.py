@@ -60,6 +60,36 @@ def test_two_processes_train_in_a_cycle(network, tmp_path):
     assert all(float(value) > 0 for value in curve(one, "train/cycle").values())
 
 
+@pytest.mark.slow
+def test_two_processes_train_per_clip(tmp_path):
+    """A clip's loss is a mean over its batch, also where a process has other objects than its neighbour."""
+    run = [
+        *[option for option in (*DATA, *QUIET) if "batch_size" not in option],
+        "experiment=pcvos_tiny",
+        "data.train.length=9",
+        "data.augment.crop=[32,48]",
+        "data.augment.short_side=null",
+        "optimizer=sgd",
+        "optimizer.lr=0.1",
+        "scheduler=constant",
+        "trainer.max_steps=3",
+        "trainer.log_every_n_steps=1",
+        "tests.test=null",
+    ]
+    one, two, half = tmp_path / "one", tmp_path / "two", tmp_path / "half"
+    assert main([*run, "data.batch_size=4", f"run_dir={one}"]) == 0
+    done = command("train.py", *run, "data.batch_size=2", f"run_dir={two}", "trainer.devices=2", "trainer.strategy=ddp")
+    assert done.returncode == 0, done.stderr
+    assert main([*run, "data.batch_size=2", f"run_dir={half}"]) == 0
+    wanted, got, other = weights(one), weights(two), weights(half)
+    assert wanted.keys() == got.keys() and any(".refiner." in key for key in wanted)
+    for key in wanted:
+        torch.testing.assert_close(got[key], wanted[key], rtol=1e-5, atol=1e-5, msg=key)
+    # Neither of the two halves of the batches leads there.
+    assert max(float((value - wanted[key]).abs().max()) for key, value in other.items()) > 1e-3
+    assert all(float(value) > 0 for value in curve(one, "train/clip").values())
+
+
 # Where a rounding decides which cells are the most confident, gradients differ by more than roundings.
 EVERY_CELL = [f"model.{part}.calibration.beta=0" for part in ("ensembler", "decoder")]
 PROXIES = """

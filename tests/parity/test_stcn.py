@@ -1,6 +1,5 @@
 """STCN against numbers of the released code. Cases, sizes and names are read from the fixture files."""
 
-import importlib.util
 import json
 import re
 import zlib
@@ -8,11 +7,11 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from golden_stcn import Golden, check_masks, check_sequence
 from golden_video import GoldenVideo
 from torch.nn import functional as F
 
 import vosfw
-from vosfw.convert.__main__ import main as convert
 from vosfw.engine.engine import Engine
 from vosfw.engine.policy import IntervalPolicy
 from vosfw.loss.bootstrapped_ce import BootstrappedCE
@@ -20,44 +19,7 @@ from vosfw.ops.affinity import attention_read
 from vosfw.ops.aggregate import soft_aggregate
 from vosfw.types import ObjectMasks
 
-FILES = ("stcn/keys.json", "stcn/modules.npz", "stcn/forward.npz", "stcn/forward.json", "pcvos/modules.npz")
-
-
-class Golden:
-    """One folder of fixtures."""
-
-    def __init__(self, folder):
-        spec = importlib.util.spec_from_file_location("weights_stm", folder / "weights_stm.py")
-        self.rules = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.rules)
-        self.keys, self.train, self.forward, self.scenes, self.modules = (
-            json.loads((folder / name).read_text()) if name.endswith("json") else np.load(folder / name)
-            for name in FILES
-        )
-
-    def part(self, name, shape, scale=1.0):
-        """An input of a module's test."""
-        return torch.from_numpy(self.rules.tensor(f"pcvos/modules/{name}", shape, scale=scale))
-
-    def check(self, name, got):
-        """A module's result; ``_cN`` in the name keeps every N-th channel (the array's axis 1)."""
-        step = re.search(r"_c(\d+)$", name)
-        got = got[:, :: int(step[1])] if step else got
-        wanted = torch.from_numpy(self.modules[name])
-        torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
-
-    def network(self, folder, *, salt=0, mask_channels=2):
-        """The network with generated weights, which come in as a user's checkpoint does."""
-        target = folder / f"stcn_{salt}_{mask_channels}.safetensors"
-        if not target.exists():
-            state = {name: torch.zeros(shape, dtype=getattr(torch, kind)) for name, shape, kind in self.keys}
-            stem = "value_encoder.conv1.weight"
-            state[stem] = state[stem][:, : 3 + mask_channels].clone()
-            self.rules.fill_(state, salt=salt)
-            torch.save(state, target.with_suffix(".pth"))
-            source, options = str(target.with_suffix(".pth")), ["model.memory.max_frames=null"]
-            assert convert(["stcn", source, str(target), *options]) == 0
-        return vosfw.load(target)
+UNLIMITED = "model.memory.max_frames=null"
 
 
 def frames_of(images):
@@ -70,13 +32,18 @@ def fixtures(golden):
 
 
 @pytest.fixture(scope="module")
+def trained(golden):
+    return np.load(golden / "stcn" / "modules.npz")
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("converted")
 
 
 @pytest.fixture(scope="module")
 def network(fixtures, folder):
-    return fixtures.network(folder)
+    return fixtures.network(folder, UNLIMITED)
 
 
 @pytest.fixture(autouse=True)
@@ -197,9 +164,9 @@ def rollout(network, frames, labels, valid):
 
 
 @pytest.mark.parametrize("case", ["so", "mo"])
-def test_training(case, fixtures, folder):
-    network = fixtures.network(folder, mask_channels={"so": 1, "mo": 2}[case]).train()
-    golden = {name.partition("/")[2]: fixtures.train[name] for name in fixtures.train.files if name.startswith(case)}
+def test_training(case, fixtures, trained, folder):
+    network = fixtures.network(folder, UNLIMITED, mask_channels={"so": 1, "mo": 2}[case]).train()
+    golden = {name.partition("/")[2]: trained[name] for name in trained.files if name.startswith(case)}
     classes = torch.from_numpy(golden["cls_gt"])
     valid = torch.stack([(classes == k).flatten(1).any(1) for k in range(1, int(classes.max()) + 1)], dim=1)
     samples, length, height, width = classes.shape
@@ -225,19 +192,19 @@ def test_training(case, fixtures, folder):
             np.testing.assert_allclose([sum(parts), *parts, loss.share(progress)], numbers, rtol=1e-5)
 
 
-def test_bootstrapped_loss(fixtures):
+def test_bootstrapped_loss(fixtures, trained):
     """The fixture takes the hardest pixels of both samples together: they enter as one tall image."""
-    labels = torch.from_numpy(fixtures.train["bce/target"])
+    labels = torch.from_numpy(trained["bce/target"])
     classes = int(labels.max()) + 1
     logits = fixtures.rules.tensor("stcn/train/bce_logit", (len(labels), classes, *labels.shape[1:]), scale=2.0)
     tall = torch.from_numpy(logits).transpose(0, 1).flatten(1, 2)[None]
     valid = torch.ones(1, classes - 1, dtype=torch.bool)
     loss = BootstrappedCE()
-    for name in fixtures.train.files:
+    for name in trained.files:
         if match := re.fullmatch(r"bce/it(\d+)", name):
             progress = int(match[1]) / loss.total
             got = loss(tall, labels.flatten(0, 1)[None], valid, progress).item()
-            np.testing.assert_allclose([got, loss.share(progress)], fixtures.train[name], rtol=1e-5)
+            np.testing.assert_allclose([got, loss.share(progress)], trained[name], rtol=1e-5)
 
 
 def pytest_generate_tests(metafunc):
@@ -248,7 +215,7 @@ def pytest_generate_tests(metafunc):
 
 def test_sequence(scene_name, fixtures, folder):
     scene = fixtures.scenes[scene_name]
-    network = fixtures.network(folder, salt=scene["salt"])
+    network = fixtures.network(folder, UNLIMITED, salt=scene["salt"])
     network.memory.top_k = scene["top_k"]
     stored = f"{scene['clip']}/labels"
     labels = fixtures.forward[stored] if stored in fixtures.forward.files else None
@@ -263,26 +230,5 @@ def test_sequence(scene_name, fixtures, folder):
     engine = Engine(policy)
     steps = {step.frame: step for step in engine.run(network, video, "cpu")}
 
-    stride = scene["prob_stride"]
-    wanted = fixtures.forward[f"{scene_name}/prob_s{stride}"]
-    got = np.zeros_like(wanted)
-    # Frames that nobody asked for hold the clamp value of the background: argmax gives background.
-    got[0] = 1e-7
-    for t, step in steps.items():
-        probs = step.masks.probs[0, :, ::stride, ::stride]
-        got[: len(probs), t] = probs
-        got[len(probs) :, t] = wanted[len(probs) :, t]
-        assert wanted[len(probs) :, t].max(initial=0) <= 1.1e-7, "an object that has not joined"
-    atol = max(3e-5, 10 * scene["f32_vs_f64_max"])
-    worst = np.abs(got - wanted).max(axis=(0, 2, 3))
-    assert (worst <= atol).all(), f"first differing frame: {int((worst > atol).argmax())}, errors {worst}"
-    if f"{scene_name}/prob_last" in fixtures.forward.files:
-        last = steps[len(video) - 1].masks.probs[0].numpy()
-        np.testing.assert_allclose(last, fixtures.forward[f"{scene_name}/prob_last"], atol=atol, rtol=0)
-
-    geometry = engine.geometry(video.size, network.grid)._replace(original=tuple(scene["out_size"]))
-    masks = np.zeros_like(fixtures.forward[f"{scene_name}/masks"])
-    for t, step in steps.items():
-        masks[t] = engine.publish(step, geometry)[0].argmax(0).numpy()
-    differing = int((masks != fixtures.forward[f"{scene_name}/masks"]).sum())
-    assert differing <= scene["mask_pixels_differing"] + 5
+    check_sequence(fixtures.forward, scene_name, scene, steps)
+    check_masks(fixtures.forward, scene_name, scene, steps, engine, network)

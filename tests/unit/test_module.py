@@ -5,9 +5,11 @@ import pytorch_lightning as pl
 import torch
 from doubles import DOUBLES, KeyDouble
 from modules import MemoryVideo, Recorder, feed, make_module, make_trainer
+from runs import SMALL_STCN
 from scenes import make_clip
 from torch import nn
 
+from vosfw.config import compose, instantiate_model
 from vosfw.engine.engine import Engine
 from vosfw.errors import CheckpointError, ConfigError, DatasetError
 from vosfw.loss.bootstrapped_ce import BootstrappedCE
@@ -45,6 +47,25 @@ def test_precision_and_accumulation(options):
     assert torch.tensor(steps.losses).isfinite().all()
     for old, new in zip(before, module.parameters(), strict=True):
         assert new.dtype == torch.float32 and new.isfinite().all() and not torch.equal(old, new)
+
+
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_frozen_norms_keep_their_statistics(evaluated):
+    """As built, and where the network comes in evaluation mode, as a loaded one does: it is trained as any other."""
+
+    class Watch(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.modes = {type(part).__name__: part.training for part in pl_module.segmenter.modules()}
+
+    watch = Watch()
+    network = instantiate_model(compose(["model=stcn", *SMALL_STCN]).model)
+    module = make_module(network.eval() if evaluated else network)
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    weights = network.encoder.backbone.bn1.weight.detach().clone()
+    make_trainer(watch, max_steps=2).fit(module, feed(*[make_clip()] * 2))
+    assert watch.modes["MemoryNetwork"] and not watch.modes["BatchNorm2d"]
+    assert len(before) > 80 and all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    assert not torch.equal(network.encoder.backbone.bn1.weight, weights), "their affine parameters learn"
 
 
 def test_compiled_methods_train_to_the_same_weights():

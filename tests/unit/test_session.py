@@ -9,7 +9,7 @@ from vosfw.engine.policy import IntervalPolicy
 from vosfw.errors import CheckpointError
 from vosfw.hub import load, save
 from vosfw.predictor import Predictor
-from vosfw.session import read_session, write_session
+from vosfw.session import FORMAT, read_session, write_session
 from vosfw.types import ObjectMasks
 
 
@@ -125,7 +125,7 @@ def test_damaged_and_foreign_files(tmp_path):
     ],
 )
 def test_a_session_builds_nothing_but_its_own_types(node, tmp_path):
-    torch.save({"vosfw_session": 1, "content": {"mapping": {"x": node}}}, tmp_path / "s.pt")
+    torch.save({"vosfw_session": FORMAT, "content": {"mapping": {"x": node}}}, tmp_path / "s.pt")
     with pytest.raises(CheckpointError, match="refused the type"):
         read_session(tmp_path / "s.pt")
 

@@ -5,24 +5,19 @@ import logging
 import resource
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
 from vosfw.cli.launch import launch, report
+from vosfw.cli.stored import with_checkpoint
 from vosfw.cli.train import build_trainer, compile_options, composition, quiet
 from vosfw.composition import check_composition
 from vosfw.config import (
-    ENGINE_PREFIX,
-    MODEL_PREFIXES,
-    check_targets,
-    compose,
-    config_dir,
     instantiate,
     instantiate_model,
     to_container,
@@ -31,8 +26,8 @@ from vosfw.data.dataset import VideoDataset
 from vosfw.data.files import replacing
 from vosfw.engine.engine import Engine
 from vosfw.engine.interference import NoInterference, Scene
-from vosfw.errors import ConfigError, VosfwError
-from vosfw.hub import EMBEDDED, load, load_weights, read_checkpoint
+from vosfw.errors import VosfwError
+from vosfw.hub import load, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
 from vosfw.job import checksum
 from vosfw.ledger import Ledger
@@ -40,9 +35,6 @@ from vosfw.metrics import JAndFResult, to_csv, to_text
 from vosfw.module import VOSModule
 
 logger = logging.getLogger(__name__)
-
-STORED = "checkpoint"
-"""Name of the config choice that stands for what a checkpoint says of its model and engine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +100,8 @@ def about(config: DictConfig, segmenter: Segmenter[Any]) -> dict[str, str]:
     source = Path(config.engine.interference.get("source") or "")
     if source.is_file():
         groups["source"] = str(zlib.crc32(source.read_bytes()))
-    return {"model": str(checksum(segmenter)), **groups}
+    options = json.dumps(to_container(config.model), sort_keys=True)
+    return {"model": str(checksum(segmenter)), "options": options, **groups}
 
 
 def prepare(engine: Engine, segmenter: Segmenter[Any], videos: VideoDataset, *, trust_targets: bool) -> None:
@@ -175,68 +168,6 @@ def peak_memory() -> tuple[str, float]:
         return "gpu", torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return "cpu", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def with_checkpoint(arguments: list[str]) -> list[str]:
-    """The arguments, with model and engine of the checkpoint that ``ckpt_path=`` names as the choices to start from.
-
-    Without ``ckpt_path=``, ``model=`` and an experiment with a model it is the embedded network's.
-    They become choices of Hydra's groups, so that ``engine.policy.every=3`` or ``engine/corrector=...`` apply on top.
-
-    Raises:
-        CheckpointError: If the checkpoint cannot be read or its configuration is refused.
-    """
-    if not any(argument.startswith(("ckpt_path=", "model=")) for argument in arguments) and not _has_model(arguments):
-        arguments = [*arguments, f"ckpt_path='{EMBEDDED}'"]
-    given = [i for i, argument in enumerate(arguments) if argument.startswith("ckpt_path=")]
-    text = arguments[given[-1]].partition("=")[2].strip("'\"") if given else "null"
-    if text in ("", "null"):
-        return arguments
-    # In a sweep over checkpoints the first one stands for all; each is compared with its own weights later.
-    stored = read_checkpoint(Path(text.split(",")[0]))
-    trusted = any(argument == "trust_targets=true" for argument in arguments)
-    extra = []
-    for group, content, prefixes, base in (
-        ("model", stored.model, MODEL_PREFIXES, torch.nn.Module),
-        ("engine", stored.engine, (ENGINE_PREFIX,), object),
-    ):
-        chosen = [argument for argument in arguments if argument.startswith(f"{group}=")]
-        if content is None or (chosen and chosen != [f"{group}={STORED}"]):
-            continue
-        if not trusted:
-            check_targets(content, prefixes, base)
-        store(group, content)
-        extra += [] if chosen else [f"{group}={STORED}"]
-    place = given[-1] + 1
-    return [*arguments[:place], *extra, *arguments[place:]]
-
-
-def _has_model(arguments: Sequence[str]) -> bool:
-    """Whether an experiment among the arguments says which network is evaluated."""
-    experiments = [argument for argument in arguments if argument.startswith("experiment=")]
-    if not experiments:
-        return False
-    try:
-        chosen, plain = compose(experiments, "evaluate"), compose((), "evaluate")
-    except ConfigError:
-        return True  # which is reported where everything is composed
-    return chosen.ckpt_path is not None or bool(chosen.model != plain.model)
-
-
-def store(group: str, content: Mapping[str, Any]) -> None:
-    """Offer a stored configuration as the choice ``checkpoint`` of a group; its parts become choices of theirs.
-
-    What it leaves out is as in the group's ``default``, if there is one.
-    """
-    parts = [key for key, value in content.items() if isinstance(value, Mapping) and "_target_" in value]
-    base = (config_dir() / group / "default.yaml").is_file()
-    defaults: list[Any] = ["default"] if base else []
-    for key in parts:
-        known = base and (config_dir() / group / key).is_dir()
-        defaults.append({f"override {key}" if known else key: STORED})
-        store(f"{group}/{key}", content[key])
-    rest = {key: value for key, value in content.items() if key not in (*parts, "defaults")}
-    ConfigStore.instance().store(name=STORED, group=group, node={"defaults": [*defaults, "_self_"], **rest})
 
 
 if __name__ == "__main__":

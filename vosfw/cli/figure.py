@@ -21,7 +21,8 @@ class Point(NamedTuple):
     """The scores of one test in all finished runs."""
 
     line: float
-    x: float
+    place: float
+    """What the test sets the option to along which the line runs."""
     scores: Mapping[str, list[float]]
 
 
@@ -30,72 +31,88 @@ def draw(folder: Path, config: DictConfig) -> None:
 
     Args:
         folder: Of the sweep.
-        config: Of its training: ``figure.x`` is an option that ``tests`` set, such as ``engine.corrector.steps`` (0
-            where one does not), ``figure.y`` what is shown: keys of ``results.json``, ``figure.lines`` an option whose
-            values are drawn as a line each.
+        config: Of its training, or of its evaluation: ``figure.x`` is an option that ``tests``, or the runs of the
+            sweep, set, such as ``engine.corrector.steps`` (0 where one does not), ``figure.y`` what is shown: keys of
+            ``results.json``, ``figure.lines`` an option whose values are drawn as a line each. With ``figure.along``,
+            an option, ``figure.x`` is a key of ``results.json`` too, and the points of a line are the option's values.
 
     Raises:
-        ConfigError: If no test sets ``figure.x``, or results lack what ``figure.y`` names.
+        ConfigError: If nothing sets the option, or results lack what ``figure`` names.
         OutputError: If a file cannot be written.
     """
+    along = config.figure.get("along")
     wanted = [str(name) for name in config.figure.y]
-    points = collect(folder, config, wanted)
+    option, shown = (str(config.figure.x), wanted) if along is None else (str(along), [str(config.figure.x), *wanted])
+    points = collect(folder, config, option, shown)
     if not points:
         return
     with replacing(folder / "figure.csv") as draft, draft.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(
-            [config.figure.get("lines") or "line", config.figure.x, "n", *(h for y in wanted for h in (y, "std"))]
+            [config.figure.get("lines") or "line", option, "n", *(head for y in shown for head in (y, "std"))]
         )
         for point in points:
-            cells = [cell for y in wanted for cell in summary(point.scores[y])]
-            table.writerow([point.line, point.x, len(point.scores[wanted[0]]), *cells])
-    plot(points, wanted, folder / "figure.png", x=str(config.figure.x), lines=config.figure.get("lines"))
+            cells = [cell for y in shown for cell in summary(point.scores[y])]
+            table.writerow([point.line, point.place, len(point.scores[shown[0]]), *cells])
+    plot(points, wanted, folder / "figure.png", x=str(config.figure.x), along=along, lines=config.figure.get("lines"))
 
 
-def collect(folder: Path, config: DictConfig, wanted: list[str]) -> list[Point]:
-    """The points of the figure, by line and x; of runs that are done."""
+def collect(folder: Path, config: DictConfig, option: str, wanted: list[str]) -> list[Point]:
+    """The points of the figure, by line and place; of runs that are done."""
     found: dict[tuple[float, float], dict[str, list[float]]] = {}
-    tests = {name: changes for name, changes in to_container(config.tests).items() if changes is not None}
-    if not any(_value(changes, config.figure.x) for changes in tests.values()):
-        raise ConfigError(f"figure.x is {config.figure.x!r}, which no test sets; wanted an option of tests.NAME")
-    for run in sorted(path.parent for path in folder.rglob(FINISHED)):
-        for name, changes in tests.items():
-            result = run / "tests" / name / "results.json"
+    tests = {name: changes for name, changes in to_container(config.get("tests") or {}).items() if changes is not None}
+    if "tests" in config and not any(_value(changes, option) for changes in tests.values()):
+        raise ConfigError(f"figure is along {option!r}, which no test sets; wanted an option of tests.NAME")
+    for path in sorted(folder.rglob(FINISHED)):
+        choices = _choices(path)
+        own = {path.parent / "tests" / str(name) / "results.json": changes for name, changes in tests.items()}
+        for result, changes in own.items() if "tests" in config else [(path.parent / "results.json", choices)]:
             if not result.is_file():
                 continue
             scores: dict[str, Any] = json.loads(result.read_text())
             if missing := [y for y in wanted if scores.get(y) is None]:
-                raise ConfigError(f"figure.y names {', '.join(missing)}, not in {result}; it has {', '.join(scores)}")
-            place = _value(changes, config.figure.get("lines")), _value(changes, config.figure.x)
+                raise ConfigError(f"figure names {', '.join(missing)}, not in {result}; it has {', '.join(scores)}")
+            place = _value(changes, config.figure.get("lines")), _value(changes, option)
             point = found.setdefault(place, {y: [] for y in wanted})
             for y in wanted:
                 point[y].append(float(scores[y]))
     return [Point(*place, scores) for place, scores in sorted(found.items())]
 
 
-def plot(points: list[Point], wanted: list[str], path: Path, *, x: str, lines: str | None) -> None:
-    """A panel per score; a rate and a count are shown on a logarithmic scale that has a 0.
+def plot(points: list[Point], wanted: list[str], path: Path, *, x: str, along: str | None, lines: str | None) -> None:
+    """A panel per score; an option as x is on a logarithmic scale that has a 0, one along the line stands at points.
 
     Raises:
         OutputError: If the picture cannot be written.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2 * len(wanted), 3.4), layout="constrained")
-    places = sorted({point.x for point in points})
-    least = min((place for place in places if place > 0), default=1.0)
+    figure = Figure(figsize=(4.2 * len(wanted) + (along is not None), 3.4), layout="constrained")
     for axes, y in zip(figure.subplots(1, len(wanted), squeeze=False)[0], wanted, strict=True):
         for line in sorted({point.line for point in points}):
             own = [point for point in points if point.line == line]
-            means, spreads = zip(*(summary(point.scores[y]) for point in own), strict=True)
+            means, spreads = _summaries(own, y)
             label = None if lines is None else f"{lines.rpartition('.')[2]} {line:g}"
-            errors = [spread or 0.0 for spread in spreads]
-            axes.errorbar([point.x for point in own], means, yerr=errors, fmt="o-", ms=4, capsize=3, label=label)
-        axes.set_xscale("symlog", linthresh=least)
-        axes.set_xticks(places, [f"{place:g}" for place in places])
-        axes.minorticks_off()
-        axes.set_xlabel(x)
+            places, widths = ([point.place for point in own], None) if along is None else _summaries(own, x)
+            axes.errorbar(places, means, yerr=spreads, xerr=widths, fmt="o-", ms=4, capsize=3, label=label)
+            if along is not None:
+                for point, *where in zip(own, places, means, strict=True):
+                    axes.annotate(
+                        f"{point.place:g}",
+                        where,
+                        xytext=(5, 5),
+                        textcoords="offset points",
+                        bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+                    )
+        if along is None:
+            ticks = sorted({point.place for point in points})
+            axes.set_xscale("symlog", linthresh=min((tick for tick in ticks if tick > 0), default=1.0))
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+        else:
+            axes.set_title(f"numbers: {along}", fontsize="small")
+            axes.margins(x=0.15, y=0.1)
+        axes.set_xlabel(NAMES.get(x, x))
         axes.set_ylabel(NAMES.get(y, y))
         axes.grid(alpha=0.3)
         if lines is not None:
@@ -109,7 +126,31 @@ def summary(values: list[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
+def _summaries(points: list[Point], name: str) -> tuple[list[float], list[float]]:
+    """Means and deviations of a score, point by point."""
+    means, spreads = zip(*(summary(point.scores[name]) for point in points), strict=True)
+    return list(means), [spread or 0.0 for spread in spreads]
+
+
+def _choices(path: Path) -> dict[str, Any]:
+    """What a finished run was told to be, option by option; choices of parts, such as ``model=stm``, are left out."""
+    overrides: list[str] = json.loads(path.read_text()).get("overrides", [])
+    return to_container(OmegaConf.from_dotlist([item.lstrip("+") for item in overrides if _is_option(item)]))
+
+
+def _is_option(override: str) -> bool:
+    key = override.partition("=")[0]
+    return "." in key and not set("/@~") & set(key)
+
+
 def _value(changes: Mapping[str, Any], key: str | None) -> float:
-    """What a test sets an option to; 0 if it does not."""
+    """What a test sets an option to; 0 if it does not.
+
+    Raises:
+        ConfigError: If that is no number.
+    """
     found = None if key is None else OmegaConf.select(OmegaConf.create(dict(changes)), key)
-    return 0.0 if found is None else float(found)
+    try:
+        return 0.0 if found is None else float(found)
+    except (TypeError, ValueError):
+        raise ConfigError(f"figure: {key} is set to {found!r}; wanted an option whose values are numbers") from None

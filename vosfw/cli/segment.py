@@ -29,6 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="CKPT|NAME", help="checkpoint; the embedded network if left out")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="shorter side of the network's input")
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OVERRIDE",
+        help="option of the engine, as evaluate.py takes it: engine.clip_length=10, engine.precision=bfloat16, "
+        "engine/corrector=gradient; may be repeated",
+    )
+    parser.add_argument(
         "--both",
         action="store_true",
         help="propagate backwards in time too; between masks the nearer one counts more",
@@ -58,8 +66,13 @@ def run(options: argparse.Namespace) -> int:
     from vosfw.hub import load
     from vosfw.segment import segment_video
 
+    model = load(options.model)
+    if options.set:
+        from vosfw.cli.stored import engine_of
+
+        model.default_engine = engine_of(model, options.set)
     result = segment_video(
-        load(options.model),
+        model,
         options.video,
         masks,  # type: ignore[arg-type]
         options.out,

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from vosfw.config import compose, instantiate, instantiate_model
-from vosfw.convert import deeplab, matching, stcn, stm
+from vosfw.convert import deeplab, matching, pcvos, stcn, stm
 from vosfw.convert.table import Conversion, Rule, convert, read_official
 from vosfw.errors import OutputError, VosfwError
 from vosfw.hub import save
@@ -18,6 +18,7 @@ from vosfw.hub import save
 SYSTEMS: dict[str, tuple[Rule, ...]] = {
     "aoc_released": matching.AOC_RULES,
     "cfbi": matching.RULES,
+    "pcvos": pcvos.RULES,
     "rpcm": matching.RULES,
     "stcn": stcn.RULES,
     "stm": stm.RULES,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vosfw.engine.geometry import Geometry
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Grid, Segmenter
-from vosfw.ops.aggregate import UNUSED_LOGIT
+from vosfw.ops.aggregate import logits_of
 from vosfw.types import Features, ObjectMasks
 
 
@@ -63,6 +63,7 @@ class AugmentedSegmenter(Segmenter[AugmentedState]):
         super().__init__()
         self.segmenter = segmenter
         self.clip_length = segmenter.clip_length
+        self.sequential = segmenter.sequential
         self.mask_gradient = segmenter.mask_gradient
         self.pad_color = segmenter.pad_color
         self.options = augment
@@ -129,7 +130,7 @@ class AugmentedSegmenter(Segmenter[AugmentedState]):
             total = probs if total is None else total + probs
         if total is None:
             raise ConfigError("engine.augment.scales is empty; wanted one or more positive factors")
-        mean = (total / len(states)).log().clamp_min(UNUSED_LOGIT).unflatten(0, features.frames.shape[:2])
+        mean = logits_of(total / len(states)).unflatten(0, features.frames.shape[:2])
         return mean, AugmentedState(tuple(states), state.valid)
 
     def memorize(self, features: Features, masks: ObjectMasks, state: AugmentedState, *, keep: bool) -> AugmentedState:

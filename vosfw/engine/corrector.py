@@ -1,7 +1,6 @@
 """Corrects a mask before it is remembered, by how well it explains a frame whose mask is known."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -10,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vosfw.engine.cycle import KnownFrame, detached, frozen, label_map, reconstruct
+from vosfw.engine.precision import arithmetic, check_precision
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Segmenter
 from vosfw.ops.aggregate import UNUSED_LOGIT
 from vosfw.ops.mask_loss import bootstrapped_cross_entropy, mask_iou_loss, roughness
 from vosfw.types import Features, ObjectMasks
 
-PRECISIONS = ("float32", "bfloat16")
 SCALE = 2.0**10
 """Of the loss before it is differentiated: under float16 autocast gradients of a mean over pixels vanish without it."""
 Resize = Callable[[Tensor, tuple[int, int]], Tensor]
@@ -128,8 +127,7 @@ class GradientCorrector:
         if not 0 < ratio <= 1:
             raise ConfigError(f"engine.corrector.ratio is {ratio}; wanted a share of pixels in (0, 1]")
         self.rate, self.steps, self.every, self.smooth = rate, steps, every, smooth
-        if precision not in PRECISIONS:
-            raise ConfigError(f"engine.corrector.precision is {precision!r}; wanted {' or '.join(PRECISIONS)}")
+        check_precision("engine.corrector.precision", precision)
         self.gamma, self.ratio, self.publishes, self.precision = gamma, ratio, publish, precision
 
     def check(self, segmenter: Segmenter[Any]) -> None:
@@ -184,14 +182,13 @@ class GradientCorrector:
         labels = label_map(reference.masks, masks.valid)
         size = labels.shape[-2], labels.shape[-1]
         changes, losses = masks.valid[:, :, None, None], []
-        lower = torch.autocast(objects.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
-        with torch.no_grad(), lower:
+        with torch.no_grad(), arithmetic(self.precision, objects.device):
             features, known = segmenter.prepare(features, write=True), segmenter.prepare(known, read=True)
         with torch.enable_grad(), frozen(segmenter):
             for _ in range(self.steps):
                 leaf = objects.requires_grad_()
                 tried = masks._replace(probs=torch.cat([background, leaf], 1))
-                with lower:
+                with arithmetic(self.precision, objects.device):
                     logits = reconstruct(segmenter, features, tried, known)
                 logits = resize(logits.float(), size)
                 loss = self.loss(logits, labels, masks.valid)

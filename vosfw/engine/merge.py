@@ -1,8 +1,9 @@
 """How masks that are handed over in a frame join those predicted for it."""
 
 import torch
+from torch import Tensor
 
-from vosfw.ops.aggregate import soft_aggregate
+from vosfw.ops.aggregate import logits_of, soft_aggregate
 from vosfw.types import ObjectMasks
 
 MERGES = ("overwrite", "reaggregate", "replace_in_memory")
@@ -47,6 +48,11 @@ def reaggregate(predicted: ObjectMasks, given: ObjectMasks) -> ObjectMasks:
     valid = predicted.valid | given.valid
     foreground = torch.where(covered, objects, predicted.probs[:, 1:] * _keep(given)[:, 1:])
     return ObjectMasks(soft_aggregate(foreground, valid).softmax(1), valid, predicted.weight * given.weight)
+
+
+def as_logits(masks: ObjectMasks) -> Tensor:
+    """Logits whose softmax gives the masks."""
+    return logits_of(masks.probs)
 
 
 def _keep(given: ObjectMasks) -> torch.Tensor:

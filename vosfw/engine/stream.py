@@ -1,76 +1,34 @@
 """One session on one video: frames in, steps out, span by span."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Integer, Shaped
 from torch import Tensor
 
-from vosfw.engine.cycle import KnownFrame, as_distribution
+from vosfw.engine.cycle import KnownFrame
 from vosfw.engine.geometry import Geometry
 from vosfw.engine.interference import Damage
-from vosfw.engine.merge import first_masks, merge_given
+from vosfw.engine.merge import as_logits, first_masks
+from vosfw.engine.placement import Placement
+from vosfw.engine.precision import arithmetic
+from vosfw.engine.records import EngineState, Entry, GivenMasks, Pending
+from vosfw.engine.settle import settle
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Segmenter
-from vosfw.ops.aggregate import UNUSED_LOGIT
 from vosfw.types import Features, ObjectMasks, Step
 
 if TYPE_CHECKING:
     import vosfw.engine.engine
 
 
-class GivenMasks(NamedTuple):
-    """Masks handed over with a frame, and what the loop must know of them on the host."""
-
-    masks: ObjectMasks
-    """One-hot, on the mask grid."""
-    labels: Integer[Tensor, "B Y X"]
-    """The same at the video's own size, of the given slots only."""
-    introduces: bool
-    """They hold an object for the first time."""
-    complete: bool
-    """They hold every object known so far: the frame is not segmented."""
-
-    def with_slots(self, valid: Bool[Tensor, "B K"]) -> "GivenMasks":
-        """The same masks, with other slots in use from here on, empty if they are not given."""
-        return self._replace(masks=self.masks._replace(valid=valid))
-
-
-class Entry(NamedTuple):
-    """A frame that waits for its span to be complete."""
-
-    t: int
-    frame: Tensor | None
-    features: Features | None
-    given: GivenMasks | None
-    truth: ObjectMasks | None
-    keep: bool
-
-
-class Pending(NamedTuple):
-    """A segmented frame that is written to memory when the next span is read, and never if there is none."""
-
-    features: Features
-    masks: ObjectMasks
-    keep: bool
-
-
-class EngineState(NamedTuple):
-    """All that a session remembers besides frame numbers."""
-
-    network: Any
-    valid: Bool[Tensor, "B K"]
-    pending: tuple[Pending, ...]
-    reference: KnownFrame | tuple[()]
-    """The latest given frame, if the corrector needs it."""
-
-
-class Stream:
+class Stream(Placement):
     """Feeds a network frame by frame, in spans of its clip length.
 
     A span ends with a frame that comes with masks; a frame whose every object is given is a span of its own and is not
-    segmented. Frames before the first given one yield nothing.
+    segmented. Frames before the first given one yield nothing. With ``engine.overlap`` a span waits for the first
+    frames of the next one and is segmented together with them; nothing is looked at beyond a frame with masks.
     """
 
     REMEMBERED = ("state", "next_frame", "first_frame", "last_kept", "entries")
@@ -83,11 +41,14 @@ class Stream:
         geometry: Geometry,
         damage: Damage | None = None,
     ) -> None:
-        self.engine = engine
+        super().__init__(engine, segmenter, geometry)
         self.damage = damage or engine.interference.start(None)
-        self.segmenter = segmenter
-        self.geometry = geometry
         self.clip_length = engine.clip_length or segmenter.clip_length
+        if segmenter.sequential and (self.clip_length > 1 or engine.overlap):
+            raise ConfigError(
+                f"engine.clip_length is {self.clip_length} and engine.overlap {engine.overlap}, but this "
+                f"{type(segmenter).__name__} goes on from frame to frame: set them to 1 and 0"
+            )
         self.state: EngineState | None = None
         self.next_frame = 0
         self.first_frame = 0
@@ -101,35 +62,12 @@ class Stream:
         """Whether a first mask was given."""
         return self.state is not None or bool(self.entries)
 
-    def place_frames(self, frames: Shaped[Tensor, "B 3 Y X"]) -> Tensor:
-        """Frames (uint8, or float in 0..1) at the network's input size."""
-        if not frames.is_floating_point():
-            frames = frames.float() / 255
-        color = self.segmenter.pad_color if self.engine.letterbox is None else (0.0, 0.0, 0.0)
-        return self.geometry.place_frames(frames, color, antialias=self.engine.antialias)
-
-    def place_given(self, labels: Integer[Tensor, "B Y X"], given: Bool[Tensor, "B K"]) -> ObjectMasks:
-        """A label map of the video's size as one-hot masks on the mask grid."""
-        if self.engine.mask_size == "original":
-            return ObjectMasks.from_labels(labels, given)
-        if self.engine.mask_resize == "nearest":
-            return ObjectMasks.from_labels(self.geometry.place_labels(labels), given)
-        masks = ObjectMasks.from_labels(labels, given)
-        # The tolerance is rounding's: weights of a bilinear mean sum to one but for it.
-        probs = (self.geometry.place_probs(masks.probs) + 1e-4).floor()
-        return ObjectMasks(probs, given, self.geometry.place_probs(masks.weight))
-
-    def hand_over(
-        self, labels: Integer[Tensor, "B Y X"], given: Bool[Tensor, "B K"], *, introduces: bool, complete: bool
-    ) -> GivenMasks:
-        """Masks for ``push``, from a label map of the video's size that shows no slots but the given ones."""
-        return GivenMasks(self.place_given(labels, given), labels, introduces, complete)
-
     def needs(self, *, given: bool, wanted: bool) -> bool:
         """Whether the next frame would be looked at; if not, ``skip`` spares reading it."""
         if given or not self.started:
             return given
-        return wanted or (self.engine.policy.process_unwanted and self._keeps(given=False, introduces=False))
+        unwanted = self.engine.policy.process_unwanted
+        return wanted or unwanted == "all" or (bool(unwanted) and self._keeps(given=False, introduces=False))
 
     def skip(self) -> None:
         """Pass over a frame."""
@@ -168,14 +106,15 @@ class Stream:
         if given is not None and given.complete:
             yield from self.flush()
         self.entries = (*self.entries, Entry(t, frame, features, given, truth, keep))
-        if given is not None or len(self.entries) == self.clip_length:
+        if given is not None:
             yield from self.flush()
+        elif len(self.entries) == self.clip_length + self.engine.overlap:
+            yield from self._advance()
 
     def flush(self) -> Iterator[Step]:
-        """Segment the frames that wait for a full span."""
-        entries, self.entries = self.entries, ()
-        if entries:
-            yield from self._advance(entries)
+        """Segment the frames that wait."""
+        while self.entries:
+            yield from self._advance()
 
     def remove(self, slot: int) -> None:
         """Forget an object; frames not yet segmented no longer show it. Its slot is never used again."""
@@ -192,17 +131,21 @@ class Stream:
     def _keeps(self, *, given: bool, introduces: bool) -> bool:
         t = self.next_frame
         return self.engine.policy.keeps(
-            t - self.first_frame, since_keep=t - self.last_kept, given=given, introduces=introduces
+            t - self.first_frame,
+            since_keep=t - self.last_kept,
+            clip_length=self.clip_length,
+            given=given,
+            introduces=introduces,
         )
 
     def _encode(self, entries: tuple[Entry, ...]) -> Features:
-        if entries[0].frame is not None:
-            return self.segmenter.encode(torch.stack([entry.frame for entry in entries if entry.frame is not None], 1))
-        known = [entry.features for entry in entries if entry.features is not None]
-        if len(known) == 1:
-            return known[0]
-        levels = tuple(torch.cat(level, 1) for level in zip(*(f.levels for f in known), strict=True))
-        return Features(torch.cat([f.frames for f in known], 1), levels)
+        """Features of all frames; those that were seen ahead of their span have theirs, and come first."""
+        new = [entry.frame for entry in entries if entry.frame is not None]
+        parts = [entry.features for entry in entries if entry.features is not None]
+        if new:
+            with self._arithmetic(new[0]):
+                parts.append(self.segmenter.encode(torch.stack(new, 1)))
+        return Features.joined(parts)
 
     def _commit(self) -> None:
         """Write the frames of the last span to memory."""
@@ -211,18 +154,28 @@ class Stream:
         network = self.state.network
         for pending in self.state.pending:
             masks = self.engine.reliability(pending.masks) if pending.keep else pending.masks
-            network = self.segmenter.memorize(pending.features, masks, network, keep=pending.keep)
+            with self._arithmetic(masks.probs):
+                network = self.segmenter.memorize(pending.features, masks, network, keep=pending.keep)
         self.state = self.state._replace(network=network, pending=())
 
-    def _advance(self, entries: tuple[Entry, ...]) -> Iterator[Step]:
+    def _advance(self) -> Iterator[Step]:
+        """Deal with the oldest span that waits."""
         self._commit()
+        entries, ahead = self.entries[: self.clip_length], self.entries[self.clip_length :]
         features = self._encode(entries)
+        if ahead:
+            # On their own, so that they do not keep this span's features alive.
+            seen = self._encode(ahead)
+            ahead = tuple(entry._replace(frame=None, features=seen.at(i)) for i, entry in enumerate(ahead))
+            features = Features.joined([features, seen])
+        self.entries = ahead
         given = entries[0].given
         if given is not None and given.complete:
             yield self._take_given(entries[0], features, given)
             return
-        state = self._state()
-        logits, network = self.segmenter.segment(features, state.network)
+        state = self.known
+        with self._arithmetic(features.frames):
+            logits, network = self.segmenter.segment(features, state.network)
         self.state = state._replace(network=network)
         mass = self.segmenter.affinity_mass(network)
         size = features.frames.shape[-2:] if self.engine.mask_size == "input" else self.geometry.original
@@ -237,7 +190,8 @@ class Stream:
         masks = first_masks(given.masks, self.engine.merge)
         reference = KnownFrame(features, masks) if self.engine.corrector.needs_reference else ()
         if self.state is None:
-            network = self.segmenter.init_state(features, self.engine.reliability(masks), keep=entry.keep)
+            with self._arithmetic(features.frames):
+                network = self.segmenter.init_state(features, self.engine.reliability(masks), keep=entry.keep)
             self.state = EngineState(network, masks.valid, (), reference)
         else:
             state = self.state
@@ -248,35 +202,15 @@ class Stream:
             remember = entry.keep or given.introduces or self.engine.policy.recent
             pending = (Pending(features, masks, entry.keep),) if remember else ()
             self.state = state._replace(valid=masks.valid, pending=pending, reference=reference)
-        return Step(entry.t, _log(masks), masks, False, self.state.network, given.labels)
+        return Step(entry.t, as_logits(masks), masks, False, self.state.network, given.labels)
 
     def _take_predicted(self, entry: Entry, features: Features, logits: Tensor, *, end_of_span: bool) -> Step:
-        engine, state = self.engine, self._state()
-        probs = logits.float().softmax(1)
-        if self.ghosts:
-            probs = probs.index_fill(1, torch.tensor(self.ghosts, device=probs.device) + 1, 0.0)
-        published = ObjectMasks(probs, state.valid, torch.ones_like(probs[:, :1]))
-        remembered, reference = published, state.reference
-        if entry.given is not None:
-            published, remembered = merge_given(published, entry.given.masks, engine.merge)
-            logits = _log(published)
+        state = self.known
         # The network must hear of a new object, whatever the policy.
         introduces = entry.given is not None and entry.given.introduces
-        remember = entry.keep or introduces or (end_of_span and engine.policy.recent)
-        if entry.truth is not None:
-            remembered = entry.truth._replace(valid=remembered.valid)
-        elif entry.given is None:
-            if remember:
-                remembered = self.damage(entry.t, remembered)
-            corrector = engine.corrector
-            due = corrector.due(entry.t - self.first_frame) and (remember or corrector.publishes)
-            if due and isinstance(reference, KnownFrame):
-                remembered = corrector(self.segmenter, features, remembered, reference, engine.resize)
-                if corrector.publishes:
-                    published = as_distribution(remembered)
-                    logits = _log(published)
-        if entry.given is not None and engine.corrector.needs_reference:
-            reference = KnownFrame(features, remembered)
+        remember = entry.keep or introduces or (end_of_span and self.engine.policy.recent)
+        with self._arithmetic(logits):
+            logits, published, remembered, reference = settle(self, entry, features, logits, remember=remember)
         pending = state.pending
         if remember:
             pending = (*pending, Pending(features, remembered, entry.keep))
@@ -284,12 +218,12 @@ class Stream:
         labels = None if entry.given is None else entry.given.labels
         return Step(entry.t, logits, published, True, state.network, labels)
 
-    def _state(self) -> EngineState:
+    def _arithmetic(self, x: Tensor) -> AbstractContextManager[object]:
+        return arithmetic(self.engine.precision, x.device)
+
+    @property
+    def known(self) -> EngineState:
+        """What is remembered, once the session has started."""
         if self.state is None:
             raise ConfigError("the first frame of a session must come with the masks of its objects")
         return self.state
-
-
-def _log(masks: ObjectMasks) -> Tensor:
-    """Logits whose softmax gives the masks."""
-    return masks.probs.log().clamp_min(UNUSED_LOGIT)

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vosfw.interfaces import Grid, Segmenter
-from vosfw.ops.aggregate import UNUSED_LOGIT
+from vosfw.ops.aggregate import logits_of
 from vosfw.types import Features, ObjectMasks
 
 
@@ -34,7 +34,7 @@ class CopyFirst(Segmenter[CopyState]):
 
     def segment(self, features: Features, state: CopyState) -> tuple[Float[Tensor, "B T O y x"], CopyState]:
         """The given masks, for every frame."""
-        logits = state.probs.log().clamp_min(UNUSED_LOGIT)
+        logits = logits_of(state.probs)
         return logits[:, None].expand(-1, features.frames.shape[1], -1, -1, -1), state
 
     def memorize(self, features: Features, masks: ObjectMasks, state: CopyState, *, keep: bool) -> CopyState:

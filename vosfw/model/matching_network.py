@@ -61,6 +61,7 @@ class MatchingNetwork(Segmenter[MatchingState]):
     """
 
     grid = Grid(16, "resize", 1)
+    sequential = True
 
     def __init__(
         self,

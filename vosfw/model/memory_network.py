@@ -1,6 +1,6 @@
 """Networks that read a memory of keys and values: STM, KMN, GCM, STCN, PCVOS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -50,6 +50,8 @@ class MemoryNetwork(Segmenter[MemoryState]):
         grid_multiple: Input sides are padded to multiples of it; 1 takes any size.
         affinity_mass: Store each object's share of a cell along with its value, and report how much of each read came
             from the object; changes no mask.
+        frame_chunk: Most frames of a clip encoded and decoded at once when no gradient is wanted: more take more
+            memory, and are faster on a GPU with time to spare. None for all.
 
     Raises:
         ConfigError: If a width or length is below 1.
@@ -67,9 +69,11 @@ class MemoryNetwork(Segmenter[MemoryState]):
         clip_length: int = 1,
         grid_multiple: int = 16,
         affinity_mass: bool = False,
+        frame_chunk: int | None = 1,
     ) -> None:
         super().__init__()
         sizes = {"key_dim": key_dim, "value_dim": value_dim, "clip_length": clip_length, "grid_multiple": grid_multiple}
+        sizes |= {} if frame_chunk is None else {"frame_chunk": frame_chunk}
         for name, size in sizes.items():
             if size < 1:
                 raise ConfigError(f"model.{name} is {size}; wanted a whole number from 1")
@@ -84,6 +88,7 @@ class MemoryNetwork(Segmenter[MemoryState]):
         self.clip_length = clip_length
         self.grid = Grid(grid_multiple, "pad")
         self.keeps_mass = affinity_mass
+        self.frame_chunk = frame_chunk
         self.pad_color = encoder.pad_color
         nn.init.orthogonal_(self.key_proj.weight)
         nn.init.zeros_(self.key_proj.bias)  # type: ignore[arg-type]
@@ -94,14 +99,16 @@ class MemoryNetwork(Segmenter[MemoryState]):
 
     def encode(self, frames: Float[Tensor, "B T 3 H W"]) -> Features:
         """See ``Segmenter.encode``."""
-        coarse, *finer = self.encoder(frames.flatten(0, 1))
-        levels = (coarse, self.key_proj(coarse), self.value_proj(coarse), *finer)
+        rows = frames.flatten(0, 1)
+        step = len(rows) if torch.is_grad_enabled() else self.frame_chunk or len(rows)
+        levels = _gathered(map(self._levels, rows.split(step)), len(rows))
         return Features(frames, tuple(level.unflatten(0, frames.shape[:2]) for level in levels))
 
     def prepare(self, features: Features, *, read: bool = False, write: bool = False) -> Features:
         """See ``Segmenter.prepare``."""
         if read:
-            features = features._replace(read=self.decoder.prepare(features.levels[2:]))
+            shared = (self.refiner.prepare(features.levels[0]), self.decoder.prepare(features.levels[2:]))
+            features = features._replace(read=shared)
         return features._replace(write=self.value_encoder.prepare(features)) if write else features
 
     def init_state(self, features: Features, masks: ObjectMasks, *, keep: bool = True) -> MemoryState:
@@ -111,18 +118,25 @@ class MemoryNetwork(Segmenter[MemoryState]):
     def segment(self, features: Features, state: MemoryState) -> tuple[Float[Tensor, "B T O y x"], MemoryState]:
         """See ``Segmenter.segment``; the logits are those of soft aggregation, at input size."""
         coarse, key, frame_value, *finer = features.levels
-        size = features.frames.shape[-2:]
+        size = (features.frames.shape[-2], features.frames.shape[-1])
         if not state.buckets:
             nothing = frame_value.new_zeros(*features.frames.shape[:2], 0, *size)
             return soft_aggregate(nothing.transpose(1, 2), state.valid).transpose(1, 2), state
         value = self._read(key.transpose(1, 2), state)
         if self.keeps_mass:
-            value, state = value[:, :, :-1], state._replace(mass=value[:, :, -1].transpose(1, 2))
-        value = self.refiner(coarse.transpose(1, 2), value)
-        logits = self.decoder(value, features.read or self.decoder.prepare((frame_value, *finer))).float()
-        probs = F.interpolate(logits.flatten(0, 1), size, mode="bilinear", align_corners=False).sigmoid()
-        probs = probs.unflatten(0, logits.shape[:2])
-        return soft_aggregate(probs.transpose(1, 2), state.valid).transpose(1, 2), state
+            # A view would keep all that was read alive.
+            mass = value[:, :, -1].transpose(1, 2).clone()
+            value, state = value[:, :, :-1], state._replace(mass=mass)
+        refine, decode = features.read or (self.refiner.prepare(coarse), ())
+        value = self.refiner(value, refine)
+        frames = value.shape[3]
+        step = frames if decode or torch.is_grad_enabled() else self.frame_chunk or frames
+        logits = []
+        for start in range(0, frames, step):
+            skips = tuple(level[:, start : start + step] for level in (frame_value, *finer))
+            shared = decode or self.decoder.prepare(skips)
+            logits.append(self._aggregated(value[:, :, :, start : start + step], shared, size, state.valid))
+        return logits[0] if len(logits) == 1 else torch.cat(logits, dim=1), state
 
     def memorize(self, features: Features, masks: ObjectMasks, state: MemoryState, *, keep: bool) -> MemoryState:
         """See ``Segmenter.memorize``; a slot of the state that turns valid later has been in memory, empty, before."""
@@ -153,6 +167,23 @@ class MemoryNetwork(Segmenter[MemoryState]):
         """See ``Segmenter.affinity_mass``."""
         return state.mass if isinstance(state.mass, Tensor) else None
 
+    def _levels(self, frames: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
+        coarse, *finer = self.encoder(frames)
+        return coarse, self.key_proj(coarse), self.value_proj(coarse), *finer
+
+    def _aggregated(
+        self,
+        value: Float[Tensor, "B K D T h w"],
+        shared: tuple[Tensor, ...],
+        size: tuple[int, int],
+        valid: Bool[Tensor, "B K"],
+    ) -> Float[Tensor, "B T O H W"]:
+        """Class logits of frames whose read-outs are ``value``."""
+        logits = self.decoder(value, shared).float()
+        probs = F.interpolate(logits.flatten(0, 1), size, mode="bilinear", align_corners=False).sigmoid()
+        probs = probs.unflatten(0, logits.shape[:2])
+        return soft_aggregate(probs.transpose(1, 2), valid).transpose(1, 2)
+
     def _read(self, query: Float[Tensor, "B C T h w"], state: MemoryState) -> Float[Tensor, "B K D T h w"]:
         """The read-outs of all buckets, in the order of slots."""
         reads = [self.memory.read(bucket.bank, query) for bucket in state.buckets]
@@ -167,3 +198,20 @@ def _of(slots: Integer[Tensor, "k"], x: Float[Tensor, "B g *s"]) -> Float[Tensor
     if x.shape[1] in (1, slots.shape[0]):
         return x
     return x.index_select(1, slots)
+
+
+def _gathered(chunks: Iterable[tuple[Tensor, ...]], rows: int) -> tuple[Tensor, ...]:
+    """Maps that come in chunks of frames, each in one tensor; filled as they come, so that none is there twice."""
+    gathered: tuple[Tensor, ...] = ()
+    place = 0
+    for maps in chunks:
+        if len(maps[0]) == rows:
+            return maps
+        gathered = gathered or tuple(
+            torch.empty((rows, *x.shape[1:]), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+            for x in maps
+        )
+        for room, part in zip(gathered, maps, strict=True):
+            room[place : place + len(part)] = part
+        place += len(maps[0])
+    return gathered

@@ -27,3 +27,11 @@ def soft_aggregate(probs: Float[Tensor, "B K *s"], valid: Bool[Tensor, "B K"]) -
         logits = torch.cat([background, probs], dim=1).clamp(EPSILON, 1 - EPSILON).logit()
         used = F.pad(valid, (1, 0), value=True).reshape(valid.shape[0], -1, *used.shape[2:])
         return torch.where(used, logits, UNUSED_LOGIT)
+
+
+def logits_of(probs: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """Logits whose softmax gives these class probabilities; ``UNUSED_LOGIT`` where there is none.
+
+    Gradients stay finite there, which those of a plain logarithm do not.
+    """
+    return torch.where(probs <= 0, UNUSED_LOGIT, probs.clamp_min(torch.finfo(probs.dtype).tiny).log())

@@ -75,6 +75,52 @@ def mask_iou_loss(
     return torch.where(used, loss, 0.0).sum(1) / used.sum(1).clamp_min(1)
 
 
+def clip_dice(
+    probs: Float[Tensor, "B K T Y X"],
+    masks: Float[Tensor, "B K T Y X"],
+    *,
+    squared: bool = False,
+    smooth: float | int = 1,
+) -> Float[Tensor, "B K"]:
+    """Dice coefficient of each object's volume, over time and space, in 0..1 (PCVOS, Park et al., CVPR 2022).
+
+    (2 sum(p g) + e) / (sum(p) + sum(g) + e). The paper gives no formula; both of the usual ones are here.
+
+    Args:
+        probs: Predicted, in 0..1.
+        masks: True, in 0..1.
+        squared: Sums of squares in the denominator (V-Net), not of the values.
+        smooth: e; with it, an object absent from both has 1.
+    """
+    axes = (2, 3, 4)
+    shared = (probs * masks).sum(axes)
+    sizes = (probs.square() + masks.square() if squared else probs + masks).sum(axes)
+    return (2 * shared + smooth) / (sizes + smooth)
+
+
+def clip_dice_loss(
+    probs: Float[Tensor, "B O T Y X"],
+    labels: Integer[Tensor, "B T Y X"],
+    valid: Bool[Tensor, "B K"],
+    *,
+    squared: bool = False,
+    smooth: float | int = 1,
+) -> Float[Tensor, "B"]:
+    """Sum over a sample's objects of 1 - ``clip_dice``: the clip loss of PCVOS.
+
+    Args:
+        probs: Class probabilities of the frames of a clip, background first (O = K + 1).
+        labels: Slot + 1, 0 background; ``VOID`` pixels are left out of both masks.
+        valid: Slots in use; the others have no loss.
+        squared: See ``clip_dice``.
+        smooth: See ``clip_dice``.
+    """
+    slots = torch.arange(1, probs.shape[1], device=labels.device)
+    masks = (labels[:, None] == slots[:, None, None, None]).to(probs.dtype)
+    dice = clip_dice(probs[:, 1:] * (labels != VOID)[:, None], masks, squared=squared, smooth=smooth)
+    return torch.where(valid, 1 - dice, 0.0).sum(1)
+
+
 def sobel(maps: Float[Tensor, "B K Y X"]) -> tuple[Float[Tensor, "B K Y X"], Float[Tensor, "B K Y X"]]:
     """Change along x and along y: Sobel's kernels without a factor, correlated; the border is repeated."""
     kernel = maps.new_tensor(SOBEL)

@@ -349,10 +349,12 @@ def test_streaming_and_stored_sessions_are_the_same(tmp_path):
         assert torch.equal(torch.from_numpy(prediction.labels).long(), expected[t]), t
 
 
-def test_a_removed_object_is_corrected_no_more():
-    model, video = build("key"), ToyVideo(frames=5)
-    stream = Engine(corrector=GradientCorrector(**QUICK), policy=IntervalPolicy(1)).stream(model, video.size)
-    for t in range(5):
+@pytest.mark.parametrize("augment", [None, Augment(flip=True)], ids=["plain", "flip"])
+def test_a_removed_object_is_corrected_no_more(augment):
+    model, video = build("stcn" if augment else "key"), ToyVideo(frames=6)
+    engine = Engine(corrector=GradientCorrector(**QUICK), policy=IntervalPolicy(1), augment=augment)
+    stream = engine.stream(model, video.size)
+    for t in range(6):
         given = None
         if t == 0:
             every = torch.ones(1, 2, dtype=torch.bool)

@@ -7,7 +7,7 @@ from vosfw.errors import ConfigError
 def kept(policy, frames, given):
     last, result = 0, []
     for t in range(frames):
-        if policy.keeps(t, since_keep=t - last, given=t in given, introduces=t in given):
+        if policy.keeps(t, since_keep=t - last, clip_length=4, given=t in given, introduces=t in given):
             result.append(t)
             last = t
     return result
@@ -35,11 +35,16 @@ def test_given_frames_may_wait_for_their_turn():
 
 
 def test_a_given_frame_that_introduces_nothing():
-    assert not IntervalPolicy(None, given="introducing").keeps(3, since_keep=3, given=True, introduces=False)
-    assert IntervalPolicy(None, given="all").keeps(3, since_keep=3, given=True, introduces=False)
+    call = {"since_keep": 3, "clip_length": 1, "given": True, "introduces": False}
+    assert not IntervalPolicy(None, given="introducing").keeps(3, **call)
+    assert IntervalPolicy(None, given="all").keeps(3, **call)
 
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"anchor": "middle"}, {"given": "some"}])
 def test_bad_options_are_refused(options):
     with pytest.raises(ConfigError, match=r"engine\.policy"):
         IntervalPolicy(**options)
+
+
+def test_the_interval_may_be_the_clip_length():
+    assert kept(IntervalPolicy("clip"), 12, {0, 5}) == [0, 4, 5, 9]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from doubles import DOUBLES
-from runs import SMALL_AOC, SMALL_AOC_RELEASED, SMALL_CFBI, SMALL_RPCM, SMALL_STM
+from runs import SMALL_AOC, SMALL_AOC_RELEASED, SMALL_CFBI, SMALL_PCVOS, SMALL_RPCM, SMALL_STCN, SMALL_STM
 from scenes import ToyVideo, make_clip
 from torch.utils import _pytree as pytree
 
@@ -18,6 +18,7 @@ from vosfw.config import compose, instantiate_model
 from vosfw.engine.augment import Augment
 from vosfw.engine.engine import Engine
 from vosfw.engine.policy import IntervalPolicy
+from vosfw.errors import ConfigError
 from vosfw.model.layers.gct import GCT
 from vosfw.predictor import Predictor
 from vosfw.types import ObjectMasks
@@ -25,7 +26,8 @@ from vosfw.types import ObjectMasks
 REAL = {
     "embedded": ["model=embedded", "model.encoder.options.channels=[8,16,16,32]", "model.encoder.width=16"],
     "demo": ["model=demo"],
-    "stcn": ["model=stcn", "model.encoder.name=resnet18", "model.value_dim=64", "model.decoder.widths=[64,32,32]"],
+    "stcn": ["model=stcn", *SMALL_STCN],
+    "pcvos": SMALL_PCVOS,
     "stm": SMALL_STM,
     "kmn": [*SMALL_STM, "model/memory=kernelized"],
     "gcm": [*SMALL_STM, "model/memory=global_context"],
@@ -96,6 +98,16 @@ def test_shapes_for_every_clip_length(model):
             logits, _ = model.segment(features.span(1, 1 + length), state)
             assert logits.shape[:3] == (2, length, 3)
             assert logits.isfinite().all()
+
+
+def test_clips_of_any_length_or_none(model):
+    """Seen ahead or not; a network that goes on from frame to frame refuses them."""
+    video, options = ToyVideo(frames=9, late={1: 4}), {"clip_length": model.clip_length + 2, "overlap": 1}
+    if model.sequential:
+        with pytest.raises(ConfigError, match="goes on from frame to frame"):
+            run(model, video, **options)
+    else:
+        assert sorted(run(model, video, **options)) == list(range(9))
 
 
 def test_gradient_reaches_every_parameter(model):

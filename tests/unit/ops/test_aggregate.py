@@ -1,6 +1,6 @@
 import torch
 
-from vosfw.ops.aggregate import UNUSED_LOGIT, soft_aggregate
+from vosfw.ops.aggregate import UNUSED_LOGIT, logits_of, soft_aggregate
 
 
 def aggregate(probs, valid=None):
@@ -53,3 +53,17 @@ def test_single_precision_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         logits = soft_aggregate(torch.rand(1, 2, 4).bfloat16(), torch.ones(1, 2, dtype=torch.bool))
     assert logits.dtype == torch.float32
+
+
+def test_logits_of_probabilities_and_their_gradient():
+    """Of a class that has none too: the plain logarithm's gradient there is NaN."""
+    raw = torch.tensor([[0.5, 2.0, UNUSED_LOGIT]], requires_grad=True)
+    logits = logits_of(raw.softmax(1))
+    assert logits[0, 2] == UNUSED_LOGIT
+    torch.testing.assert_close(logits.softmax(1), raw.softmax(1))
+    logits.softmax(1)[0, 0].backward()
+    other = torch.tensor([[0.5, 2.0]], requires_grad=True)
+    other.softmax(1)[0, 0].backward()
+    torch.testing.assert_close(raw.grad[:, :2], other.grad)
+    assert raw.grad[0, 2] == 0
+    assert logits_of(torch.tensor([float("nan")])).isnan().all()

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vosfw.engine.stream import GivenMasks, Stream
+from vosfw.engine.records import GivenMasks
+from vosfw.engine.stream import Stream
 from vosfw.types import Features, ObjectMasks, Step
 
 Session = tuple[Any, ...]

@@ -62,6 +62,12 @@ def write_frame(
     return TokenBank(torch.cat([old[0], keys], 2), torch.cat([old[1], values], 2), written)
 
 
+def append_frame(bank: TokenBank, key: Float[Tensor, "B C h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
+    """The bank with a frame more behind its transient one; ``key`` is shared by all objects."""
+    keys, values = _rows(key[:, None].expand(-1, bank.key.shape[1], -1, -1, -1), value)
+    return bank._replace(key=torch.cat([bank.key, keys], 2), value=torch.cat([bank.value, values], 2))
+
+
 def _rows(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     groups = key.shape[1]
     values = value.unflatten(1, (groups, -1)).permute(0, 1, 4, 5, 2, 3)

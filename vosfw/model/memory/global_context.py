@@ -41,14 +41,18 @@ class GlobalContextMemory(Memory[ContextBank]):
         self, bank: ContextBank, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
     ) -> ContextBank:
         """See ``Memory.write``."""
-        attention = key.flatten(3).float().softmax(-1)
-        values = value.unflatten(1, (key.shape[1], -1)).flatten(4).float()
-        with torch.autocast(value.device.type, enabled=False):
-            context = torch.einsum("bgcn,bgpdn->bgpcd", attention, values)
+        context = _context(key, value)
         if not keep:
             return bank._replace(recent=context, recent_frames=torch.ones_like(bank.frames))
         nothing, none = torch.zeros_like(context), torch.zeros_like(bank.frames)
         return ContextBank(bank.context + context, bank.frames + 1, nothing, none)
+
+    def append(
+        self, bank: ContextBank, key: Float[Tensor, "B Ck h w"], value: Float[Tensor, "B k Cv h w"]
+    ) -> ContextBank:
+        """See ``Memory.append``."""
+        context = _context(key[:, None].expand(-1, bank.context.shape[1], -1, -1, -1), value)
+        return bank._replace(context=bank.context + context, frames=bank.frames + 1)
 
     def read(self, bank: ContextBank, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
         """See ``Memory.read``."""
@@ -57,3 +61,12 @@ class GlobalContextMemory(Memory[ContextBank]):
         with torch.autocast(query.device.type, enabled=False):
             read: Tensor = torch.einsum("bcm,bgpcd->bgpdm", attention, mean)
         return read.reshape(read.shape[0], -1, read.shape[3], *query.shape[2:]).to(query.dtype)
+
+
+def _context(key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> Float[Tensor, "B g _p Ck Cv"]:
+    """What a frame adds to the sum of contexts."""
+    attention = key.flatten(3).float().softmax(-1)
+    values = value.unflatten(1, (key.shape[1], -1)).flatten(4).float()
+    with torch.autocast(value.device.type, enabled=False):
+        context: Tensor = torch.einsum("bgcn,bgpdn->bgpcd", attention, values)
+    return context

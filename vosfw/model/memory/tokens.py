@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vosfw.errors import ConfigError
 from vosfw.interfaces import Memory
-from vosfw.model.memory.bank import POLICIES, TokenBank, empty_bank, write_frame
+from vosfw.model.memory.bank import POLICIES, TokenBank, append_frame, empty_bank, write_frame
 
 
 class TokenMemory(Memory[TokenBank]):
@@ -62,6 +62,10 @@ class TokenMemory(Memory[TokenBank]):
                 )
             max_frames = fitting if max_frames is None else min(fitting, max_frames)
         return write_frame(bank, key, value, keep=keep, max_frames=max_frames, policy=self.policy)
+
+    def append(self, bank: TokenBank, key: Float[Tensor, "B Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
+        """See ``Memory.append``."""
+        return append_frame(bank, key, value)
 
     def read(self, bank: TokenBank, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
         """See ``Memory.read``."""

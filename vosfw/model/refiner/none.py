@@ -17,8 +17,12 @@ class NoRefiner(Refiner):
     def __init__(self, frame_channels: int = 0, value_channels: int = 0) -> None:
         super().__init__()
 
+    def prepare(self, frames: Float[Tensor, "B T C h w"]) -> tuple[Tensor, ...]:
+        """Nothing."""
+        return ()
+
     def forward(
-        self, key: Float[Tensor, "B C T h w"], value: Float[Tensor, "B K Cv T h w"]
+        self, value: Float[Tensor, "B K Cv T h w"], prepared: tuple[Tensor, ...]
     ) -> Float[Tensor, "B K Cv T h w"]:
         """The values themselves."""
         return value

@@ -90,6 +90,7 @@ class Gradients(Noise):
 CASES = {
     "key": (KeyDouble, {}),
     "clips": (ClipDouble, {"clip_length": 3}),
+    "ahead": (ClipDouble, {"clip_length": 2, "overlap": 2}),
     "transient": (ClipDouble, {"clip_length": 1}),
     "reaggregated": (KeyDouble, {"short_side": 24}),
     "overwritten": (ClipDouble, {"merge": "overwrite", "resize_of": "logits"}),
