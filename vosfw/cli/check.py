@@ -1,4 +1,4 @@
-"""``vosfw check``: what is in a folder of videos and masks, and what is wrong with it."""
+"""``vosfw check``: what is in a folder of videos and masks, or in annotations, and what is wrong with it."""
 
 import argparse
 from pathlib import Path
@@ -6,8 +6,11 @@ from typing import get_args
 
 from tqdm import tqdm
 
+from vosfw.data.annotation_doctor import examine_annotations
+from vosfw.data.annotation_files import is_annotations
 from vosfw.data.doctor import Report, VideoReport, examine
 from vosfw.data.places import Layout
+from vosfw.errors import ConfigError
 
 ROWS = 40
 """Videos of which a row is shown."""
@@ -15,21 +18,30 @@ ROWS = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the sub-command."""
-    parser.add_argument("root", type=Path, help="folder of a data set")
+    parser.add_argument("root", type=Path, help="folder of a data set, or annotations that vosfw import reads")
     parser.add_argument("--layout", choices=get_args(Layout), help="guessed if left out")
+    parser.add_argument(
+        "--frames", type=Path, metavar="DIR|VIDEO", help="where the frames of annotations are; beside them if left out"
+    )
+    parser.add_argument("--video", metavar="NAME", help="all frames of annotations are of one video of this name")
     parser.add_argument("--all", action="store_true", help=f"a row for every video, also of more than {ROWS}")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine the folder and print what was found; 1 if there are errors."""
+    """Examine folder or annotations and print what was found; 1 if there are errors."""
     with tqdm(desc="check", unit="file", disable=options.quiet) as bar:
 
         def watch(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        report = examine(options.root, options.layout, watch)
+        if options.layout is None and is_annotations(options.root):
+            report = examine_annotations(options.root, options.frames, options.video, watch)
+        elif options.frames is not None or options.video is not None:
+            raise ConfigError(f"--frames and --video go with annotations; '{options.root}' is none. Leave them out.")
+        else:
+            report = examine(options.root, options.layout, watch)
     print(table(report, ROWS if not options.all else len(report.videos)))
     for problem in report.problems:
         print(f"{'ERROR' if problem.error else 'note '} {problem.path}: {problem.text}")

@@ -2,9 +2,11 @@
 
 import argparse
 import importlib
+import keyword
 import logging
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from vosfw import __version__
 from vosfw.errors import VosfwError
@@ -12,7 +14,8 @@ from vosfw.errors import VosfwError
 COMMANDS = {
     "segment": "masks of a video or folder of frames, from masks of some frames",
     "score": "J and F of predicted masks against the truth",
-    "check": "what is in a folder of videos and masks, and what is wrong with it",
+    "check": "what is in a folder of videos and masks, or in annotations, and what is wrong with it",
+    "import": "annotations of COCO, labelme, CVAT and Label Studio as a folder of videos and masks",
     "models": "the compositions and their papers",
     "train": "train a composition (the same as train.py)",
     "evaluate": "evaluate a checkpoint on a data set (the same as evaluate.py)",
@@ -23,6 +26,11 @@ COMMANDS = {
 }
 HYDRA = ("train", "evaluate")
 """Sub-commands that hand their arguments on to Hydra."""
+
+
+def _module(name: str) -> ModuleType:
+    """The module of a sub-command; one that is called like a word of Python ends in ``_``."""
+    return importlib.import_module(f"vosfw.cli.{name}{'_' * keyword.iskeyword(name)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,14 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
             # Only the module that is asked for is imported: torch takes seconds.
             if name not in HYDRA and arguments[:1] == [name]:
-                importlib.import_module(f"vosfw.cli.{name}").add_arguments(command)
+                _module(name).add_arguments(command)
         options = parser.parse_args(arguments)
-        return int(importlib.import_module(f"vosfw.cli.{options.command}").run(options))
+        return int(_module(options.command).run(options))
     except VosfwError as error:
         print(f"vosfw: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        text = "what was written so far is valid; segment --resume and evaluate resume=true go on from there"
+        text = (
+            "what was written so far is valid; segment --resume, import --resume and evaluate resume=true go on there"
+        )
         print(f"vosfw: stopped; {text}", file=sys.stderr)
         return 130
 

@@ -32,13 +32,14 @@ class VideoReport(NamedTuple):
     size: tuple[int, int] | None
     """Height and width of most frames."""
     kinds: tuple[str, ...]
-    """How its masks hold their ids; see ``mask_kind``."""
+    """How its masks hold their ids (see ``mask_kind``), or what its shapes are."""
 
 
 class Report(NamedTuple):
     """What was found in a folder."""
 
-    layout: Layout
+    layout: str
+    """Or format of annotations."""
     videos: tuple[VideoReport, ...]
     problems: tuple[Problem, ...]
 
