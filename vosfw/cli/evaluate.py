@@ -87,7 +87,8 @@ def evaluate(config: DictConfig, watchers: Sequence[pl.Callback] = ()) -> float 
         torch.cuda.reset_peak_memory_stats()
     trainer.test(module, datamodule=datamodule, verbose=False)
     if trainer.is_global_zero and module.result is not None:
-        table = publish(config, name, module.result, float(trainer.callback_metrics["perf/fps"]))
+        parameters = sum(weight.numel() for weight in segmenter.parameters())
+        table = publish(config, name, module.result, float(trainer.callback_metrics["perf/fps"]), parameters)
         if not config.quiet:
             sys.stdout.write("\n".join(["", table, warning]))
         ledger.finish()
@@ -143,7 +144,7 @@ def untrained(config: DictConfig, segmenter: Segmenter[Any], name: str) -> str:
     return f"UNTRAINED: no ckpt_path was given, so {name} is evaluated with random weights"
 
 
-def publish(config: DictConfig, name: str, result: JAndFResult, fps: float) -> str:
+def publish(config: DictConfig, name: str, result: JAndFResult, fps: float, parameters: int) -> str:
     """Write the results to the run's folder; returns what to show of them.
 
     Raises:
@@ -151,7 +152,8 @@ def publish(config: DictConfig, name: str, result: JAndFResult, fps: float) -> s
     """
     folder = Path(config.run_dir)
     device, memory = peak_memory()
-    extra = {"fps": fps, f"peak_{device}_memory_mib": memory, "checkpoint": config.ckpt_path, "model": name}
+    extra: dict[str, Any] = {"fps": fps, f"peak_{device}_memory_mib": memory, "parameters": parameters}
+    extra |= {"checkpoint": config.ckpt_path, "model": name}
     text = json.dumps({**result.to_json(), **extra}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     for name, content in (("results.json", text), ("results.csv", to_csv(result))):
         with replacing(folder / name) as draft:

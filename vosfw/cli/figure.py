@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from vosfw.cli.sweep import FINISHED, HEADS
+from vosfw.cli.formats import HEADS
+from vosfw.cli.sweep import FINISHED
 from vosfw.config import to_container
 from vosfw.data.files import replacing
 from vosfw.errors import ConfigError

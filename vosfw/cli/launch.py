@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,9 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vosfw.cli.figure import draw
-from vosfw.cli.sweep import FINISHED, finish, finished, tabulate
+from vosfw.cli.job import Task, noted, part_of_sweep
 from vosfw.config import compose, config_dir, with_engine
 from vosfw.errors import CheckpointError, ConfigError, OutputError, VosfwError
-
-logger = logging.getLogger(__name__)
-
-Task = Callable[[DictConfig], float | None]
 
 
 def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) -> int:
@@ -58,8 +53,10 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
 
         own = HydraConfig.get()
         OmegaConf.update(config, "run_dir", own.runtime.output_dir)
+        if own.mode == RunMode.MULTIRUN:
+            return part_of_sweep(task, config, own)
         try:
-            return task(config) if own.mode != RunMode.MULTIRUN else part_of_sweep(task, config, own)
+            return noted(task, config, own.overrides.task)
         except VosfwError as error:
             if own_error:
                 raise
@@ -71,23 +68,6 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
-
-
-def part_of_sweep(task: Task, config: DictConfig, hydra_config: Any) -> float | None:
-    """One run of a sweep, unless it was done before; then table and figure of those that are done."""
-    folder = Path(config.run_dir)
-    noted = finished(folder, config)
-    if noted is not None:
-        logger.info("done before, not repeated: %s", folder)
-        value: float | None = noted["value"]
-    else:
-        (folder / FINISHED).unlink(missing_ok=True)
-        value = task(config)
-        finish(folder, config, hydra_config.overrides.task, value)
-    tabulate(Path(hydra_config.sweep.dir))
-    if config.get("figure") is not None:
-        draw(Path(hydra_config.sweep.dir), config)
-    return value
 
 
 @contextmanager

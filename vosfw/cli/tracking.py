@@ -9,10 +9,12 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
 import vosfw
+from vosfw.cli.sweep import parsed
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,15 @@ def logged_in() -> bool:
         except (OSError, netrc.NetrcParseError):
             continue
     return False
+
+
+def started_with() -> dict[str, dict[str, str]]:
+    """Choices and overrides of a run of Hydra, by which tables of runs are made."""
+    if not HydraConfig.initialized():
+        return {}
+    own = HydraConfig.get()
+    choices = {str(key): str(value) for key, value in own.runtime.choices.items()}
+    return {"choices": choices, "overrides": parsed(own.overrides.task)}
 
 
 def code_version() -> dict[str, str]:

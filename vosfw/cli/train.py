@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vosfw.cli.launch import launch
 from vosfw.cli.reuse import keep, kept, take
-from vosfw.cli.tracking import code_version, finish, prepare_wandb
+from vosfw.cli.tracking import code_version, finish, prepare_wandb, started_with
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
 from vosfw.errors import CheckpointError, ConfigError
@@ -82,7 +82,7 @@ def train(config: DictConfig) -> float | None:
     if config.tests:
         check_tests(config, trainer.world_size)
     for log in trainer.loggers:
-        log.log_hyperparams({**to_container(config), "code": code_version()})
+        log.log_hyperparams({**to_container(config), "code": code_version(), **started_with()})
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=None if checkpoint is None else str(checkpoint))
     except MisconfigurationException as error:

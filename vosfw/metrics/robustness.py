@@ -6,30 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 
 from vosfw.errors import ConfigError, DatasetError
+from vosfw.metrics.bootstrap import Estimate, ObjectScore, draws, estimate, object_scores, overall
 
 __all__ = ["Estimate", "ObjectScore", "Robustness", "object_scores", "robustness"]
-
-GROUPS = ("seen", "unseen")
-
-
-class ObjectScore(NamedTuple):
-    """One object of a sequence."""
-
-    score: float
-    """In 0..1."""
-    group: str = ""
-    """``seen`` or ``unseen``; empty if not known."""
-
-
-class Estimate(NamedTuple):
-    """A figure and where it lies over other draws of the same number of sequences."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Robustness(NamedTuple):
@@ -82,19 +63,6 @@ class Robustness(NamedTuple):
         return {**figures, "sets": sets, "level": self.level, "sequences": self.sequences}
 
 
-def object_scores(results: Mapping[str, Any], measure: str = "j_and_f") -> dict[str, list[ObjectScore]]:
-    """The objects of each sequence, out of what ``JAndFResult.to_json`` gives.
-
-    Args:
-        results: An evaluation.
-        measure: ``j_and_f``, ``j`` or ``f``.
-    """
-    return {
-        name: [ObjectScore(found[measure], found.get("group", "")) for found in sequence["objects"].values()]
-        for name, sequence in results["sequences"].items()
-    }
-
-
 def robustness(
     clean: Mapping[str, Sequence[ObjectScore]],
     perturbed: Mapping[str, Mapping[str, Sequence[ObjectScore]]],
@@ -133,50 +101,19 @@ def robustness(
     for name, scores in perturbed.items():
         if {key: len(objects) for key, objects in scores.items()} != {key: len(clean[key]) for key in names}:
             raise DatasetError(f"The perturbed set '{name}' was scored on other objects than the clean one.")
-    draw = np.random.Generator(np.random.PCG64(seed))
-    counts = draw.multinomial(len(names), np.full(len(names), 1 / len(names)), size=samples).astype(np.float64)
-    counts = np.concatenate([np.ones((1, len(names))), counts])
-    q_clean = _overall(clean, names, counts, protocol)
-    q = {name: _overall(scores, names, counts, protocol) for name, scores in perturbed.items()}
+    counts = draws(len(names), samples, seed)
+    q_clean = overall(clean, names, counts, protocol)
+    q = {name: overall(scores, names, counts, protocol) for name, scores in perturbed.items()}
     mean = np.mean(list(q.values()), axis=0)
     return Robustness(
-        _estimate(q_clean, level),
-        {name: _estimate(values, level) for name, values in q.items()},
-        {name: _estimate(q_clean - values, level) for name, values in q.items()},
-        _estimate(mean, level),
-        _estimate(q_clean - mean, level),
+        estimate(q_clean, level),
+        {name: estimate(values, level) for name, values in q.items()},
+        {name: estimate(q_clean - values, level) for name, values in q.items()},
+        estimate(mean, level),
+        estimate(q_clean - mean, level),
         level,
         len(names),
     )
-
-
-def _overall(
-    scores: Mapping[str, Sequence[ObjectScore]], names: Sequence[str], counts: Float64[np.ndarray, "S N"], protocol: str
-) -> Float64[np.ndarray, " S"]:
-    """The overall figure of each sample, given how often it holds each sequence."""
-    groups = [[found.group for found in scores[name]] for name in names]
-    present = [group for group in GROUPS if any(group in found for found in groups)]
-    if protocol != "youtube" or len(present) < 2:
-        return _mean(counts, [[found.score for found in scores[name]] for name in names])
-    parts = [
-        _mean(counts, [[found.score for found in scores[name] if found.group == group] for name in names])
-        for group in present
-    ]
-    # A sample may miss one of the groups.
-    return np.asarray(np.nanmean(parts, axis=0))
-
-
-def _mean(counts: Float64[np.ndarray, "S N"], scores: Sequence[Sequence[float]]) -> Float64[np.ndarray, " S"]:
-    """Mean over all objects; nan where a sample has none."""
-    totals = counts @ np.array([sum(found) for found in scores])
-    sizes = counts @ np.array([float(len(found)) for found in scores])
-    return np.asarray(np.divide(totals, sizes, out=np.full_like(totals, np.nan), where=sizes > 0))
-
-
-def _estimate(values: Float64[np.ndarray, " S"], level: float) -> Estimate:
-    """The first one is the figure itself, the others are samples."""
-    low, high = np.quantile(values[1:], [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(values[0]), float(low), float(high))
 
 
 def _percent(found: Estimate) -> str:
