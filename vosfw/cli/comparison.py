@@ -64,8 +64,6 @@ def arrange(runs: Sequence[Run], keys: Sequence[str], seeds: Iterable[str] = ())
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(_labels(run, heads), []).append(run)
-    if any("?" in labels for labels in groups):
-        groups = {labels: found for labels, found in groups.items() if "?" not in labels or found}
     rows = {labels: _row(labels, found, heads) for labels, found in groups.items()}
     wanted = list(seeds) or sorted({run.seed for row in rows.values() for run in row.runs}, key=_order)
     wanted = wanted if seeds else sorted({*wanted, *(s for row in rows.values() for s in row.missing)}, key=_order)
