@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from browser import browser  # noqa: F401  a fixture
 from jaxtyping import install_import_hook
 
 if os.environ.get("VOSFW_CHECK_SHAPES", "1") == "1":
