@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Integer
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -45,6 +45,8 @@ class FrameResult(NamedTuple):
     """On the host; None where nothing is known."""
     predicted: bool
     """False for a frame that was given."""
+    probs: Float[Tensor, "O Y X"]
+    """Class probabilities at the video's own size, on the device, background first; 0 of slots not yet in use."""
 
 
 class FrameCallback(pl.Callback):
@@ -242,7 +244,8 @@ class VOSModule(pl.LightningModule):
                 step = next(steps, None)
                 if step is None:
                     break
-                labels = self.engine.labels(step, geometry)[0]
+                probs = self.engine.publish(step, geometry)
+                labels = self.engine.label_map(step, probs)[0]
                 if labels.is_cuda:
                     torch.cuda.synchronize(labels.device)
                 self._seconds += time.perf_counter() - start
@@ -258,7 +261,7 @@ class VOSModule(pl.LightningModule):
                         starts=[video.frames[start] for start in video.introduced.values()],
                         groups=[video.groups.get(id_, "") for id_ in video.ids],
                     )
-                result = FrameResult(video, step.frame, labels, truth, step.predicted)
+                result = FrameResult(video, step.frame, labels, truth, step.predicted, probs[0])
                 for callback in watchers:
                     callback.on_frame(self.trainer, self, result)
         finally:

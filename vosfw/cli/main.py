@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a composition (the same as train.py)",
     "evaluate": "evaluate a checkpoint on a data set (the same as evaluate.py)",
     "table": "the runs of a sweep as one table",
+    "report": "runs as one page: tables, curves over time, robustness, worst frames, videos frame by frame",
     "calibrate": "fit a network's confidence to the J it really has",
     "export": "a checkpoint as one small file of weights and configuration",
     "demo": "render, train, segment and score on generated videos, in a few minutes",

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vosfw.cli.stored import STORED
 from vosfw.cli.sweep import FAILED, FINISHED, hydra_yaml, parsed, planned
 from vosfw.errors import DatasetError
+from vosfw.metrics.bootstrap import object_scores
 
 RESULTS = ("results.json", "robustness.json")
 """What evaluations leave."""
@@ -180,7 +181,10 @@ def scored(run: Run, paths: Sequence[Path]) -> Run:
     scores: dict[str, float] = {}
     results: dict[str, Any] = {}
     for path in paths:
-        content: dict[str, Any] = json.loads(path.read_text())
+        try:
+            content = read_results(path)
+        except DatasetError as error:
+            return run._replace(problem=str(error), time=_time(path))
         if "q_p" in content:
             figures = {"q_c": content["q_c"]} | {name: found["j_and_f"] for name, found in content["sets"].items()}
             figures |= {name: content[name] for name in ("q_p", "r_p")}
@@ -190,6 +194,29 @@ def scored(run: Run, paths: Sequence[Path]) -> Run:
             scores |= {name: float(content[name]) for name in SCORES if content.get(name) is not None}
     problem = "" if scores else "evaluated on videos without a truth"
     return run._replace(scores=scores, results=results, problem=problem, time=max(map(_time, paths)))
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What an evaluation left in ``results.json`` or ``robustness.json``.
+
+    Raises:
+        DatasetError: If the file is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if "q_p" in content:
+            figures = [content[name] for name in ("q_c", "q_p", "r_p")]
+            values = [each["value"] for each in (*figures, *(each["j_and_f"] for each in content["sets"].values()))]
+        else:
+            values = [content.get(name) or 0 for name in SCORES]
+            values += [
+                each.score for name in SCORES for found in object_scores(content, name).values() for each in found
+            ]
+        sum(map(float, values))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        kind = "missing" if isinstance(error, OSError) else "damaged"
+        raise DatasetError(f"'{path}' is {kind} ({type(error).__name__}: {error}). Repeat the evaluation.") from error
+    return content
 
 
 def not_started(sweep: Path, runs: Sequence[Run]) -> Iterator[Run]:

@@ -1,0 +1,94 @@
+"""Evaluations as a report shows them: each with a name of its own, its numbers, and the place of its masks."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vosfw.cli.comparison import SEED, columns, videos
+from vosfw.cli.robustness import CLEAN
+from vosfw.cli.runs import RESULTS, Run, read_results
+from vosfw.errors import DatasetError
+
+
+class Evaluation(NamedTuple):
+    """One evaluation that has scores."""
+
+    name: str
+    """Unlike any other's."""
+    number: int
+    """Of its colour."""
+    run: Run
+    """Its results are those of the clean set, if it is a benchmark of robustness."""
+    folder: Path
+    """Where its results and masks are."""
+    robustness: Mapping[str, Any]
+    """What ``robustness.json`` says; empty for a plain evaluation."""
+    note: str = ""
+    """What is missing of it."""
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What was scored, and by which protocol: only evaluations of one kind can be compared."""
+        return videos(self.run), self.run.results.get("protocol")
+
+
+def evaluated(runs: Sequence[Run]) -> list[Evaluation]:
+    """The runs that have scores, in order."""
+    found = []
+    scored = [run for run in runs if run.scores and not run.problem]
+    for number, (run, name) in enumerate(zip(scored, names(scored), strict=True)):
+        folder = Path(run.where, "tests", run.test) if run.test else Path(run.where)
+        robustness: Mapping[str, Any] = {}
+        note = ""
+        if "q_c" in run.scores:
+            robustness = read_results(folder / RESULTS[1])
+            folder = folder / "tests" / CLEAN
+            try:
+                run = run._replace(results=read_results(folder / RESULTS[0]))
+            except DatasetError as error:
+                note = f"the clean set has no sequences: {error}"
+        found.append(Evaluation(name, number, run, folder, robustness, note))
+    return found
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    """A short name for each run: the options in which they differ, or its folder where these do not tell it apart."""
+    told = differences(runs)
+    found = [", ".join(f"seed {v}" if key == SEED else v for key, v in options.items() if v) for options in told]
+    common = os.path.commonpath([run.where for run in runs if ":" not in run.where] or ["."])
+    unique = []
+    for run, name in zip(runs, found, strict=True):
+        place = os.path.relpath(run.where, Path(common).parent) if ":" not in run.where else run.where
+        place = f"{place} {run.test}".rstrip()
+        unique.append(name if name and found.count(name) == 1 else f"{name} ({place})" if name else place)
+    return unique
+
+
+def differences(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Of each run the options in which they differ, seed and test included, as ``vosfw table`` has them."""
+    keys = [*(columns(runs, ()) if runs else ()), SEED]
+    told = [{key: (run.test if key == "test" else run.value(key)) or "" for key in keys} for run in runs]
+    told = [{**values, SEED: run.seed} for values, run in zip(told, runs, strict=True)]
+    kept = [key for key in keys if len({values[key] for values in told}) > 1]
+    return [{key: values[key] for key in kept} for values in told]
+
+
+def kinds(evaluations: Sequence[Evaluation]) -> dict[tuple[Any, ...], list[Evaluation]]:
+    """Evaluations that can be compared with one another, each kind in order; those without sequences are left out."""
+    found: dict[tuple[Any, ...], list[Evaluation]] = {}
+    for each in evaluations:
+        if each.run.results.get("sequences"):
+            found.setdefault(each.kind, []).append(each)
+    return found
+
+
+def missing(runs: Sequence[Run]) -> list[str]:
+    """Why runs have no score, a line each."""
+    return [
+        f"{run.where}{f', test {run.test}' if run.test else ''}"
+        f"{', ' + json.dumps(dict(run.overrides)) if run.siblings else ''}: {run.problem}"
+        for run in runs
+        if run.problem
+    ]
