@@ -134,8 +134,9 @@ def _page(out: Path, video: Any, results: dict[str, Any], confidence: Any) -> No
 
     from vosfw.data.io import read_mask
     from vosfw.metrics.j_and_f import j_and_f
-    from vosfw.report.page import Column, Film, Films, Line, Plot, Table, Track, View, write_page
+    from vosfw.report.page import write_page
     from vosfw.report.pictures import Size, error_layer, frame_picture, mask_layer
+    from vosfw.report.sections import Column, Film, Films, Line, Plot, Table, Track, View
 
     span = range(len(video))
     predictions = [read_mask(out / "masks" / f"{t:05d}.png") for t in span]

@@ -11,6 +11,9 @@ from vosfw.cli.robustness import CLEAN
 from vosfw.cli.runs import RESULTS, Run, read_results
 from vosfw.errors import DatasetError
 
+LONGEST = 40
+"""Letters of a name."""
+
 
 class Evaluation(NamedTuple):
     """One evaluation that has scores."""
@@ -54,16 +57,24 @@ def evaluated(runs: Sequence[Run]) -> list[Evaluation]:
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """A short name for each run: the options in which they differ, or its folder where these do not tell it apart."""
-    told = differences(runs)
-    found = [", ".join(f"seed {v}" if key == SEED else v for key, v in options.items() if v) for options in told]
-    common = os.path.commonpath([run.where for run in runs if ":" not in run.where] or ["."])
-    unique = []
-    for run, name in zip(runs, found, strict=True):
-        place = os.path.relpath(run.where, Path(common).parent) if ":" not in run.where else run.where
-        place = f"{place} {run.test}".rstrip()
-        unique.append(name if name and found.count(name) == 1 else f"{name} ({place})" if name else place)
-    return unique
+    """A name for each run: the options in which they differ, if these are short and tell it apart, else its folder."""
+    told = [", ".join(filter(None, map(_said, each, each.values()))) for each in differences(runs)]
+    local = [run.where for run in runs if ":" not in run.where]
+    above = Path(os.path.commonpath([str(Path(where).absolute().parent) for where in local] or ["."]))
+    found = []
+    for run, name in zip(runs, told, strict=True):
+        if not name or len(name) > LONGEST or told.count(name) > 1:
+            place = os.path.relpath(run.where, above) if ":" not in run.where else run.where
+            name = f"{place} {run.test}".rstrip()
+        found.append(name)
+    return [f"{name} ({i})" if found.count(name) > 1 else name for i, name in enumerate(found, 1)]
+
+
+def _said(key: str, value: str) -> str:
+    """An option as a part of a name: a choice by its name, others with their last word."""
+    if value in ("", "null", "None") or key == "data.root":
+        return ""
+    return value if "." not in key and key != SEED else f"{key.rpartition('.')[2]} {value}"
 
 
 def differences(runs: Sequence[Run]) -> list[dict[str, str]]:

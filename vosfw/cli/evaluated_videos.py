@@ -91,6 +91,10 @@ class EvaluatedVideos:
             raise DatasetError(f"'{name}' has no frame '{odd[0]}' in the data set as it is now, but it was scored.")
         return video
 
+    def slot(self, video: Video, object_: str) -> int:
+        """Place of an object, by its name in the results, from 0."""
+        return 0 if self.joined else video.ids.index(int(object_))
+
     def shot(self, video: Video, index: int) -> Shot:
         """A frame with its truth and what was predicted.
 

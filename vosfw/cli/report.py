@@ -2,13 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from vosfw import __version__
-from vosfw.errors import ConfigError, DatasetError, VosfwError
+from vosfw.errors import ConfigError, DatasetError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +42,13 @@ def run(options: argparse.Namespace) -> int:
     from vosfw.cli.evaluated import evaluated, missing
     from vosfw.cli.evaluated_videos import check_overrides
     from vosfw.cli.launch import check_writable
-    from vosfw.cli.report_tables import curves, remarks, robustness, sequences, summary
+    from vosfw.cli.report_frames import Wanted
+    from vosfw.cli.report_pictures import pictures
+    from vosfw.cli.report_robustness import robustness
+    from vosfw.cli.report_tables import curves, remarks, sequences, summary
     from vosfw.cli.table import collect
-    from vosfw.report.page import Notes, Section, write_page
+    from vosfw.report.page import write_page
+    from vosfw.report.sections import Notes, Section
 
     videos: int | list[str] = options.videos.split(",") if not options.videos.isdigit() else int(options.videos)
     if options.frames < 0 or options.max_runs < 0 or options.width < 16 or options.max_mb <= 0:
@@ -63,8 +65,17 @@ def run(options: argparse.Namespace) -> int:
     check_overrides(options.set, found)
     notes = [*remarks(found), *gaps]
     numbers: list[Section] = [summary(found), *curves(found), *robustness(found), *sequences(found)]
-    shown = _pictures(found, options, videos, notes)
-    sections = [numbers[0], *([Notes("To be known", notes)] if notes else []), *numbers[1:], *shown]
+    # What is left are the tables, whose size nothing limits.
+    wanted = Wanted(options.frames, videos, options.width, int(0.95e6 * options.max_mb))
+    shown = pictures(
+        found,
+        wanted,
+        runs=options.max_runs,
+        overrides=options.set,
+        trust_targets=options.trust_targets,
+        quiet=options.quiet,
+    )
+    sections = [numbers[0], *([Notes("Notes", notes)] if notes else []), *numbers[1:], *shown]
     title = found[0].name if len(found) == 1 else f"{len(found)} runs"
     when = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     size = write_page(out / "index.html", f"Report: {title}", f"Made on {when} by vosfw {__version__}.", sections)
@@ -72,32 +83,7 @@ def run(options: argparse.Namespace) -> int:
         from vosfw.cli.report_wandb import log
 
         log(options.wandb, out, numbers)
-    for note in notes:
+    for note in (*notes, *(line for section in shown if isinstance(section, Notes) for line in section.lines)):
         print(f"note: {note}", file=sys.stderr)
     print(f"written: {out / 'index.html'} ({size / 1e6:.1f} MB)")
     return 0
-
-
-def _pictures(
-    found: Sequence[Any], options: argparse.Namespace, videos: int | list[str], notes: list[str]
-) -> list[Any]:
-    """Sections with pictures; why there are none of a run is noted."""
-    from vosfw.cli.evaluated_videos import EvaluatedVideos
-    from vosfw.cli.report_pictures import Wanted, pictures
-
-    if not (options.frames or videos) or not options.max_runs:
-        return []
-    sources = []
-    candidates = [each for each in found if each.run.results.get("sequences")]
-    for each in candidates[: options.max_runs]:
-        try:
-            sources.append(EvaluatedVideos(each, options.set, options.trust_targets))
-        except VosfwError as error:
-            notes.append(f"no pictures of {each.name}: {' '.join(str(error).split())}")
-    if len(candidates) > options.max_runs:
-        notes.append(
-            f"pictures are of the first {options.max_runs} of {len(candidates)} runs; --max-runs shows more of them"
-        )
-    # What is left are the tables, whose size nothing limits.
-    wanted = Wanted(options.frames, videos, options.width, int(0.95e6 * options.max_mb))
-    return pictures(sources, wanted, options.quiet) if sources else []

@@ -1,4 +1,4 @@
-"""The numbers of a report: tables, curves over time, and what is left on perturbed videos."""
+"""The numbers of a report: tables, and curves over time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from vosfw.cli.comparison import MEMORY
 from vosfw.cli.evaluated import Evaluation, differences, kinds
 from vosfw.cli.formats import HEADS
 from vosfw.metrics.over_time import over_time
-from vosfw.report.page import Bar, Bars, Cell, Column, Curves, Line, Marked, Section, Table
+from vosfw.report.sections import Cell, Column, Curves, Line, Marked, Section, Table
 
 DETAILS = {"j_recall": "J recall", "j_decay": "J decay", "f_recall": "F recall", "f_decay": "F decay"}
 NOTES = {
@@ -46,21 +46,18 @@ def summary(evaluations: Sequence[Evaluation]) -> Table:
     high, low = ("high", "low") if len(set(letters.values())) < 2 else ("", "")
     options = differences([each.run for each in evaluations])
     results = [each.run.results for each in evaluations]
-    columns, cells = [column("run", None)], [[Marked(each.name, each.number) for each in evaluations]]
+    columns = [column("run", None)]
+    cells: list[Sequence[Cell]] = [[Marked(each.name, each.number) for each in evaluations]]
 
     def add(head: Column, values: Sequence[Cell]) -> None:
         if any(value is not None for value in values):
             columns.append(head)
-            cells.append(list(values))
+            cells.append(values)
 
-    for key in options[0] if options else ():
-        add(column(key, None), [found[key] for found in options])
     if len(set(letters.values())) > 1:
         add(Column("set", note="letters stand for what was scored: see below"), [letters[e.name] for e in evaluations])
-    known = list(dict.fromkeys(name for each in evaluations for name in each.run.scores))
-    for name in known:
+    for name, head in HEADS.items():
         best = low if name == "r_p" else high
-        head = HEADS.get(name, name)
         add(column(head, best=best), [percent(each.run.scores.get(name)) for each in evaluations])
     for name, head in DETAILS.items():
         add(column(head, best=low if "decay" in name else high), [percent(found.get(name)) for found in results])
@@ -70,6 +67,8 @@ def summary(evaluations: Sequence[Evaluation]) -> Table:
     for name in MEMORY:
         add(column(f"memory ({name.split('_')[1].upper()}, MiB)", 0, low), [found.get(name) for found in results])
     add(column("videos", 0), [len(found["sequences"]) if "sequences" in found else None for found in results])
+    for key in options[0] if options else ():
+        add(column(key, None), [found[key] for found in options])
     intro = "Scores in percent. A click on a head sorts by that column"
     intro += "; the best figure is bold." if high and len(evaluations) > 1 else "."
     return Table("Runs", columns, list(zip(*cells, strict=True)), intro)
@@ -121,68 +120,6 @@ def curves(evaluations: Sequence[Evaluation]) -> list[Section]:
             time = np.linspace(0, 1, POINTS).tolist()
             found.append(Curves(f"J&F over time{where}", intro, time, "share of the video", "J&F in percent", lines))
     return found
-
-
-def robustness(evaluations: Sequence[Evaluation]) -> list[Section]:
-    """Bars and a table of the perturbed sets; runs of the same benchmark on the same videos share a chart."""
-    groups: dict[Any, list[Evaluation]] = {}
-    for each in evaluations:
-        if each.robustness:
-            groups.setdefault((tuple(each.robustness["sets"]), each.kind), []).append(each)
-    found: list[Section] = []
-    rows: list[list[Cell]] = []
-    for group in groups.values():
-        sets = list(group[0].robustness["sets"])
-        bars = []
-        for each in group:
-            content = each.robustness
-            figures = [content["sets"][name]["j_and_f"] for name in sets]
-            bars.append(
-                Bar(
-                    each.name,
-                    each.number,
-                    100 * content["q_c"]["value"],
-                    *([percent(figure.get(key)) for figure in figures] for key in ("value", "low", "high")),
-                )
-            )
-            rows.append([Marked(each.name, each.number), "clean", "", None, *estimate(content["q_c"]), *[None] * 3])
-            for name in sets:
-                rows.append([Marked(each.name, each.number), name, *perturbation(content, name)])
-                rows[-1] += [*estimate(content["sets"][name]["j_and_f"]), *estimate(content["sets"][name]["loss"])]
-            rows.append([Marked(each.name, each.number), "mean of the perturbed", "", None])
-            rows[-1] += [*estimate(content["q_p"]), *estimate(content["r_p"])]
-        kinds_of = ["{} {}".format(*perturbation(group[0].robustness, name)) for name in sets]
-        labels = [name if "None" in kind else f"{name} · {kind}" for name, kind in zip(sets, kinds_of, strict=True)]
-        first = group[0].robustness
-        intro = "J&F on each perturbed set. The upright line is the clean set's, the number its difference from it; "
-        intro += f"whiskers are {first.get('level', 0.95):.0%} intervals over {first.get('sequences', '?')} videos."
-        found.append(Bars("Robustness", intro, "J&F in percent", labels, bars))
-    if rows:
-        heads = [column("run", None), column("set", None), column("perturbation", None), column("severity", 0)]
-        heads += [
-            column("J&F"),
-            column("low"),
-            column("high"),
-            column("loss"),
-            column("loss, low"),
-            column("loss, high"),
-        ]
-        facets = (0,) if len({row[0] for row in rows}) > 1 else ()
-        found.append(
-            Table("Robustness in numbers", heads, rows, "Loss is the clean set's J&F less the set's.", facets=facets)
-        )
-    return found
-
-
-def perturbation(content: Any, name: str) -> tuple[str, int | None]:
-    """Kind and severity of a set."""
-    node = content.get("perturbations", {}).get(name) or {}
-    return str(node.get("_target_", "")).rpartition(".")[2], node.get("severity")
-
-
-def estimate(found: Any) -> list[float | None]:
-    """A figure with its interval, in percent."""
-    return [percent(found.get(key)) for key in ("value", "low", "high")]
 
 
 def sequences(evaluations: Sequence[Evaluation]) -> list[Section]:

@@ -1,5 +1,6 @@
 """Tables and curves of a report in W&B."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from vosfw.cli.tracking import settle_mode
 from vosfw.errors import ConfigError, UnsupportedError
-from vosfw.report.page import Cell, Curves, Marked, Section, Table
+from vosfw.report.sections import Cell, Curves, Marked, Section, Table
 
 TIME = "time"
 """What the curves are drawn over: share of the video."""
@@ -38,9 +39,10 @@ def log(target: str, out: Path, sections: Sequence[Section]) -> None:
         tables = [section for section in sections if isinstance(section, Table)]
         run.log({f"report/{_key(section.title)}": _table(section) for section in tables})
         for section in sections:
-            for k, time in enumerate(section.x if isinstance(section, Curves) else ()):
-                found = {f"curve/{_key(line.name)}": line.values[k] for line in section.lines}
-                run.log({TIME: time} | {key: value for key, value in found.items() if value is not None})
+            if isinstance(section, Curves):
+                for k, time in enumerate(section.x):
+                    values = {f"curve/{_key(line.name)}": line.values[k] for line in section.lines}
+                    run.log({TIME: time} | {key: v for key, v in values.items() if v is not None and math.isfinite(v)})
         run.finish()
     except wandb.errors.Error as error:
         raise UnsupportedError(

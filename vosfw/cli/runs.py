@@ -212,6 +212,12 @@ def read_results(path: Path) -> dict[str, Any]:
             values += [
                 each.score for name in SCORES for found in object_scores(content, name).values() for each in found
             ]
+            for sequence in content["sequences"].values():
+                for found in sequence["objects"].values():
+                    j, f = (found.get(f"{name}_per_frame", []) for name in ("j", "f"))
+                    if len(j) != len(f) or len(j) > len(sequence.get("frames", ())):
+                        raise ValueError("scores per frame are incomplete")
+                    values += [*j, *f]
         sum(map(float, values))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         kind = "missing" if isinstance(error, OSError) else "damaged"

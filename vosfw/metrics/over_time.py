@@ -38,11 +38,10 @@ def over_time(results: Mapping[str, Any], measure: str = "j_and_f", points: int 
             if not values.size:
                 continue
             own = (np.arange(len(values)) + len(sequence["frames"]) - len(values)) / last
-            # A video of one frame has its score at any time.
-            before = values[0] if len(sequence["frames"]) == 1 or own[0] == 0 else np.nan
-            curves.append(np.interp(time, own, values, left=before))
+            curves.append(np.interp(time, own, values, left=np.nan))
     if not curves:
         return np.full(points, np.nan)
     known = ~np.isnan(curves)
     total, count = np.nansum(curves, axis=0), known.sum(0)
-    return np.divide(total, count, out=np.full(points, np.nan), where=count > 0)
+    mean: Float64[np.ndarray, " P"] = np.divide(total, count, out=np.full(points, np.nan), where=count > 0)
+    return mean

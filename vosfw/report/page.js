@@ -10,7 +10,7 @@ const DRAW = {
     const id = fresh("section");
     const parts = DRAW[section.kind](section).filter(Boolean);
     const intro = section.intro ? make("p", {class: "intro"}, section.intro) : null;
-    main.append(make("section", {id, "aria-labelledby": `${id}-title`, class: section.kind}, make("h2", {id: `${id}-title`}, section.title), intro, ...parts));
+    main.append(make("section", {id, "aria-labelledby": `${id}-title`}, make("h2", {id: `${id}-title`}, section.title), intro, ...parts));
     links.push(make("a", {href: `#${id}`}, section.title));
   }
   document.getElementById("header").append(make("h1", {}, data.title), make("p", {class: "intro"}, data.intro),

@@ -25,8 +25,8 @@ OBJECTS = (
     (155, 211, 247),
     (204, 204, 204),
 )
-"""Colours of objects by slot, those of the lines of a page (``--line-0`` and on). The colour-blind tell them apart, and they are
-bright on any frame; DAVIS's own are dark, some nearly black."""
+"""Colours of objects by slot, those of a page's lines (``--line-0`` and on): told apart by the colour-blind, and bright
+on any frame, where DAVIS's own are dark, some nearly black."""
 OUTLINE = 128
 """From this entry of a picture's palette on colours are opaque."""
 QUALITY = 80

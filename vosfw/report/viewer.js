@@ -1,21 +1,25 @@
 // Frames of videos: single ones, and whole videos under a slider.
 function drawStills(section) {
-  return [legends(section.cards.flatMap(card => card.views)), ...section.cards.map(card => {
+  const stage = make("div");
+  const show = index => stage.replaceChildren(...section.piles[index].cards.map(card => {
     const views = card.views.map(view => {
       const {figure, show} = picture(view);
       show(card.image, 0, card.title);
       return figure;
     });
     return make("article", {class: "card"}, make("h3", {}, card.title), make("p", {class: "facts"}, card.facts), make("div", {class: "views"}, ...views));
-  })];
+  }));
+  const several = section.piles.length > 1;
+  show(0);
+  return [several ? make("div", {class: "controls"}, chooser("run", section.piles.map(pile => pile.name), show).field) : null,
+    legends(section.piles.flatMap(pile => pile.cards.flatMap(card => card.views))), stage];
 }
 
 function drawFilms(section) {
   const stage = make("div", {class: "film"});
   const show = index => stage.replaceChildren(...drawFilm(section.films[index]));
-  const {select, field} = chooser("video", section.films.map(film => film.title), show);
+  const {field} = chooser("video", section.films.map(film => film.title), show);
   show(0);
-  select.hidden = false;
   return [section.films.length > 1 ? make("div", {class: "controls"}, field) : make("h3", {}, section.films[0].title), stage];
 }
 
@@ -31,7 +35,7 @@ function drawFilm(film) {
     pictures.replaceChildren(...views.map(view => view.figure));
     charts = track.plots.map(plot => lineChart({x: film.names.map((_, t) => t), lines: plot.lines, low: 0, high: plot.top,
       xLabel: "frame", yLabel: `${plot.title} in percent`, height: 170, digits: 0, pick: nearest}));
-    plots.replaceChildren(...charts.map((chart, i) => make("figure", {}, chart.element, make("figcaption", {}, track.plots[i].title))));
+    plots.replaceChildren(...charts.map(chart => chart.element));
     head.replaceChildren(make("th", {scope: "col"}, "this frame"), ...track.plots.map(plot => make("th", {scope: "col", class: "number"}, plot.title)));
     show();
   }
