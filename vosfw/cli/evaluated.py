@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vosfw.cli.comparison import SEED, columns, videos
+from vosfw.cli.results import RESULTS, read_results
 from vosfw.cli.robustness import CLEAN
-from vosfw.cli.runs import RESULTS, Run, read_results
+from vosfw.cli.runs import Run
 from vosfw.errors import DatasetError
 
 LONGEST = 40
