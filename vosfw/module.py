@@ -264,6 +264,7 @@ class VOSModule(pl.LightningModule):
                 result = FrameResult(video, step.frame, labels, truth, step.predicted, probs[0])
                 for callback in watchers:
                     callback.on_frame(self.trainer, self, result)
+                del result, probs  # which would take memory beside those of the next frame
         finally:
             source.close()
         if self.ledger is not None and stage == "test" and metric is not None:

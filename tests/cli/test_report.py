@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -346,31 +347,36 @@ def test_the_worst_frames_are_of_many_objects():
     assert [each.object for each in worst({"sequences": {"v": video}}, 2)] == ["1", "3"]
 
 
-def test_tables_and_curves_go_to_wandb(run, tmp_path, capsys, monkeypatch):
+def history(folder):
+    """What an offline run logged; W&B may still be writing when it says that the run is finished."""
     from wandb.proto import wandb_internal_pb2
 
     from vosfw.cli.wandb_runs import _records
 
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("WANDB_MODE", "offline")
+    for _ in range(300):
+        found = []
+        for data in _records(next(folder.glob("run-*.wandb")).read_bytes()):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            found.append(record)
+        if found and found[-1].WhichOneof("record_type") == "exit":
+            items = (record.history.item for record in found)
+            return [{"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in row} for row in items]
+        time.sleep(0.1)
+    raise TimeoutError("the offline run was not closed")
+
+
+def test_tables_and_curves_go_to_wandb(run, tmp_path, capsys, monkeypatch):
+    for name, value in (("WANDB_API_KEY", None), ("WANDB_MODE", "offline"), ("WANDB_SILENT", "true")):
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
     out = tmp_path / "out"
     code, _, found = report(capsys, run, "--videos", "0", "--frames", "0", "--wandb", "project/name", out)
     assert code == 0
     (folder,) = (out / "wandb").glob("offline-run-*")
-    tables = {
-        path.name.split(".")[0].rpartition("_")[0].rpartition("_")[0]: json.loads(path.read_text())
-        for path in folder.glob("files/media/table/report/*.json")
-    }
-    rows = tables["Sequences and objects"]["data"]
+    (path,) = folder.glob("files/media/table/report/Sequences and objects*.json")
+    rows = json.loads(path.read_text())["data"]
     assert [row[:2] for row in rows] == [row[:2] for row in section(found, "Sequences and objects")["rows"]]
-    curve: list[tuple[float, float]] = []
-    for data in _records(next(folder.glob("run-*.wandb")).read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        row = {"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
-        (name,) = [key for key in row if key.startswith("curve/")] or [None]
-        if name:
-            curve.append((json.loads(row["time"]), json.loads(row[name])))
-    line = section(found, "J&F over time")
-    assert [time for time, _ in curve] == pytest.approx(line["x"])
-    assert [value for _, value in curve] == pytest.approx(line["lines"][0]["values"], rel=1e-4)
+    curve = [(row["time"], row[f"curve/{run.name}"]) for row in history(folder) if "time" in row]
+    chart = section(found, "J&F over time")
+    assert [time for time, _ in curve] == pytest.approx(chart["x"])
+    assert [value for _, value in curve] == pytest.approx(chart["lines"][0]["values"], rel=1e-4)

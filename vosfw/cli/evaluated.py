@@ -12,6 +12,8 @@ from vosfw.cli.robustness import CLEAN
 from vosfw.cli.runs import Run
 from vosfw.errors import DatasetError
 
+REMOTE = "wandb:"
+"""What names of runs in W&B begin with."""
 LONGEST = 40
 """Letters of a name."""
 
@@ -60,12 +62,12 @@ def evaluated(runs: Sequence[Run]) -> list[Evaluation]:
 def names(runs: Sequence[Run]) -> list[str]:
     """A name for each run: the options in which they differ, if these are short and tell it apart, else its folder."""
     told = [", ".join(filter(None, map(_said, each, each.values()))) for each in differences(runs)]
-    local = [run.where for run in runs if ":" not in run.where]
+    local = [run.where for run in runs if not run.where.startswith(REMOTE)]
     above = Path(os.path.commonpath([str(Path(where).absolute().parent) for where in local] or ["."]))
     found = []
     for run, name in zip(runs, told, strict=True):
         if not name or len(name) > LONGEST or told.count(name) > 1:
-            place = os.path.relpath(run.where, above) if ":" not in run.where else run.where
+            place = os.path.relpath(run.where, above) if run.where in local else run.where
             name = f"{place} {run.test}".rstrip()
         found.append(name)
     return [f"{name} ({i})" if found.count(name) > 1 else name for i, name in enumerate(found, 1)]

@@ -87,7 +87,8 @@ def _card(videos: EvaluatedVideos, each: Worst, width: int) -> Card:
     video = videos.video(each.video)
     shot = videos.shot(video, video.frames.index(each.frame))
     size = Size.within(video.size, width)
-    found = layers(shot, size, videos.slot(video, each.object) + 1)
+    slot = videos.slot(video, each.object)
+    found = layers(shot, size, slot + 1)
     views = [
         View("truth", [found.truth]),
         View("prediction", [found.prediction]),
@@ -97,4 +98,4 @@ def _card(videos: EvaluatedVideos, each: Worst, width: int) -> Card:
         views.append(View("uncertainty", [found.entropy], "entropy"))
     title = f"{each.video} · frame {each.frame} · object {each.object}"
     facts = f"J&F {100 * each.score:.1f}, J {100 * each.j:.1f}, F {100 * each.f:.1f}"
-    return Card(title, facts, frame_picture(shot.frame, size), views)
+    return Card(title, facts, slot, frame_picture(shot.frame, size), views)

@@ -88,7 +88,7 @@ function drawCurves(section) {
   }
   const rows = section.lines.map((line, i) => {
     const box = make("input", {type: "checkbox", checked: true, id: fresh("line"), onchange: () => chart.toggle(i)});
-    return make("tr", {}, make("th", {scope: "row"}, box, make("label", {for: box.id}, swatch(line.color), line.name)), values[i]);
+    return make("tr", {}, make("th", {scope: "row"}, make("span", {class: "named"}, box, make("label", {for: box.id}, named(line.color, line.name)))), values[i]);
   });
   read();
   return [chart.element, make("div", {class: "player"}, labelled("read values at", slider)),
@@ -130,6 +130,6 @@ function drawBars(section) {
     holder.replaceChildren(image);
   }
   watched(holder, redraw);
-  const keys = section.bars.map(bar => make("span", {}, swatch(bar.color), `${bar.name} (clean ${numeral(bar.reference, 1)})`));
+  const keys = section.bars.map(bar => named(bar.color, `${bar.name} (clean ${numeral(bar.reference, 1)})`));
   return [make("div", {class: "legend"}, ...keys), holder];
 }

@@ -27,6 +27,8 @@ const swatch = color => {
   return draw("svg", {class: "swatch", viewBox: "0 0 22 12", "aria-hidden": "true"}, line);
 };
 
+const named = (color, text) => make("span", {class: "named"}, swatch(color), make("span", {}, text));
+
 const numeral = (value, digits) => value === null || value === undefined ? "–"
   : value.toLocaleString("en", {minimumFractionDigits: digits, maximumFractionDigits: digits}).replace("-", "−");
 

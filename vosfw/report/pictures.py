@@ -113,7 +113,6 @@ def entropy_layer(grey: UInt8[np.ndarray, "Y X"], size: Size) -> str:
     colors = np.zeros((256, 4), np.uint8)
     colors[:LEVELS, :3] = heat(torch.linspace(0, 1, LEVELS)[None])[:, 0].T.numpy()
     colors[:LEVELS, 3] = np.linspace(0, 240, LEVELS)
-    colors[1:LEVELS, 3] = np.maximum(colors[1:LEVELS, 3], 90)
     return _layer(levels, colors)
 
 

@@ -121,6 +121,8 @@ class Card(NamedTuple):
 
     title: str
     facts: str
+    color: int
+    """Of the object that it is about."""
     image: str
     views: Sequence[View]
 

@@ -50,7 +50,7 @@ function drawTable(section) {
       const shown = typeof cell === "number" ? numeral(cell, columns[i].digits) : cell === null ? "–" : text(cell);
       return make(tag, {...scope, class: bold ? "number best" : "number"}, shown);
     }
-    if (cell !== null && typeof cell === "object") return make(tag, scope, swatch(cell.color), make("span", {}, cell.text));
+    if (cell !== null && typeof cell === "object") return make(tag, scope, named(cell.color, cell.text));
     return make(tag, scope, cell === null ? "" : text(cell));
   }
 

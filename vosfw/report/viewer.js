@@ -7,7 +7,7 @@ function drawStills(section) {
       show(card.image, 0, card.title);
       return figure;
     });
-    return make("article", {class: "card"}, make("h3", {}, card.title), make("p", {class: "facts"}, card.facts), make("div", {class: "views"}, ...views));
+    return make("article", {class: "card"}, make("h3", {}, named(card.color, card.title)), make("p", {class: "facts"}, card.facts), make("div", {class: "views"}, ...views));
   }));
   const several = section.piles.length > 1;
   show(0);
@@ -53,7 +53,7 @@ function drawFilm(film) {
     slider.setAttribute("aria-valuetext", name.textContent);
     const lines = track.plots.length ? track.plots[0].lines : [];
     now.replaceChildren(...lines.map((line, i) => make("tr", {},
-      make("th", {scope: "row"}, swatch(line.color), line.name),
+      make("th", {scope: "row"}, named(line.color, line.name)),
       ...track.plots.map(plot => make("td", {class: "number"}, numeral(plot.lines[i].values[t], 1))))));
   }
 
@@ -68,7 +68,7 @@ function drawFilm(film) {
   }}, "play");
   const chosen = film.tracks.length > 1 ? chooser("run", film.tracks.map(each => each.name), choose).field : null;
   choose(0);
-  return [chosen ? make("div", {class: "controls"}, chosen) : film.tracks[0].name ? make("p", {class: "facts"}, film.tracks[0].name) : null,
+  return [chosen ? make("div", {class: "controls"}, chosen) : film.tracks[0].name ? make("p", {class: "facts"}, `run ${film.tracks[0].name}`) : null,
     make("div", {class: "player"}, play, labelled("frame", slider), name),
     film.note ? make("p", {class: "facts"}, film.note) : null,
     legends(film.tracks.flatMap(each => each.views)), pictures, plots,
