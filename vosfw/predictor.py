@@ -56,6 +56,7 @@ class Predictor:
         self.engine: Engine = engine or model.default_engine or Engine()
         if short_side is not None:
             self.engine = self.engine.replace(short_side=short_side)
+        self.engine.check(self.model)
         self.reset()
 
     def reset(self) -> None:
