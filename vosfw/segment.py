@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vosfw.data.files import cannot_write
-from vosfw.data.index import mask_pictures
-from vosfw.data.io import FRAME_SUFFIXES, VideoFile, read_frame, read_mask, write_mask, write_video
+from vosfw.data.index import frame_files, mask_pictures
+from vosfw.data.io import VideoFile, read_frame, read_mask, write_mask, write_video
 from vosfw.data.overlay import overlay as draw_overlay
 from vosfw.data.prefetch import prefetch
 from vosfw.errors import DatasetError
@@ -52,15 +52,13 @@ class Segmentation:
         return self.frames / max(self.seconds, 1e-9)
 
 
-class _Frames:
+class Frames:
     """The frames of a video file or of a folder of pictures."""
 
     def __init__(self, source: Path) -> None:
         self.file: VideoFile | None = None
         if source.is_dir():
-            self.paths = sorted(path for path in source.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
-            if not self.paths:
-                raise DatasetError(f"no frames (.jpg, .png) in {source}. Give a folder of pictures or a video file.")
+            self.paths = frame_files(source)
             self.names = [path.stem for path in self.paths]
         else:
             self.file = VideoFile(source)
@@ -129,9 +127,9 @@ def segment_video(
         OutputError: If a result cannot be written.
         ConfigError: If ``resume`` is asked for in a folder that holds another job.
     """
-    frames, out = _Frames(Path(video)), Path(out)
+    frames, out = Frames(Path(video)), Path(out)
     first = frames(0)
-    given = _read_masks(frames, masks, (first.shape[1], first.shape[2]), resize=resize_masks)
+    given = read_masks(frames, masks, (first.shape[1], first.shape[2]), resize=resize_masks)
     _require_space(out)
     start, count = time.perf_counter(), len(frames.names)
 
@@ -183,7 +181,7 @@ def segment_video(
     )
 
 
-def _draw(frames: _Frames, out: Path, path: Path, size: tuple[int, int], *, progress: bool) -> None:
+def _draw(frames: Frames, out: Path, path: Path, size: tuple[int, int], *, progress: bool) -> None:
     """A video of the frames with the written masks over them."""
     with write_video(path, frames.fps, size) as film:
         order = range(len(frames.names))
@@ -194,8 +192,8 @@ def _draw(frames: _Frames, out: Path, path: Path, size: tuple[int, int], *, prog
             film.add(draw_overlay(frame, read_mask(mask)) if mask.is_file() else frame)
 
 
-def _read_masks(
-    frames: _Frames, masks: Any, size: tuple[int, int], *, resize: bool
+def read_masks(
+    frames: Frames, masks: Any, size: tuple[int, int], *, resize: bool
 ) -> dict[int, Integer[np.ndarray, "Y X"]]:
     """Every given mask by frame number, checked."""
     if isinstance(masks, str | Path):
@@ -217,7 +215,7 @@ def _read_masks(
     return found
 
 
-def _mask_files(frames: _Frames, source: Path) -> Iterator[tuple[int | str, Path]]:
+def _mask_files(frames: Frames, source: Path) -> Iterator[tuple[int | str, Path]]:
     if not source.is_dir():
         yield 0, source
         return

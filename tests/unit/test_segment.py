@@ -108,7 +108,7 @@ def spoil(kind, frames, masks):
         ("photograph", "different colours"),
         ("soft edges", "soft edges"),
         ("no masks", "no masks"),
-        ("no frames", "no frames"),
+        ("no frames", "No frames in"),
     ],
 )
 def test_bad_input_is_refused_before_work(kind, said, folder, tmp_path):
