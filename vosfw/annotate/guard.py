@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import socket
-from collections.abc import Mapping
+from email.message import Message
 from http import HTTPStatus
 
 from vosfw.annotate.refused import Refused
@@ -56,7 +56,7 @@ class Guard:
         if not is_loopback(host):
             self._hosts |= {socket.gethostname()}
 
-    def check_host(self, headers: Mapping[str, str], reached: str, *, changes: bool) -> None:
+    def check_host(self, headers: Message, reached: str, *, changes: bool) -> None:
         """Refuse what comes in another name.
 
         Args:

@@ -1,15 +1,18 @@
 """The web server of the page; what it does for the page is in ``requests``."""
 
+import logging
 import socket
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from vosfw.annotate.answers import Answer, Answers, as_json
 from vosfw.annotate.guard import HEADERS, TOKEN_HEADER, Guard, bracketed
 from vosfw.annotate.refused import Refused
 from vosfw.errors import ConfigError, VosfwError
+
+log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30
 """After which a connection that says nothing is closed."""
@@ -71,23 +74,24 @@ class Handler(BaseHTTPRequestHandler):
             answer = as_json({"error": f"{type(error).__name__}: {error}"}, HTTPStatus.UNPROCESSABLE_ENTITY)
         except TimeoutError:
             answer = as_json({"error": "the request stopped in the middle"}, HTTPStatus.REQUEST_TIMEOUT)
-        except OSError as error:
-            answer = as_json({"error": f"the machine cannot do that ({error})"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+        except Exception as error:  # The page must show it, and others be served.
+            log.exception("%s %s failed", self.command, urlsplit(self.path).path)
+            text = f"{type(error).__name__}: {error}. The terminal shows where."
+            answer = as_json({"error": text}, HTTPStatus.INTERNAL_SERVER_ERROR)
         self._send(answer)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = do_OPTIONS = _handle  # noqa: N815
 
     def _answer(self) -> Answer:
-        headers = cast("Any", self.headers)
         self._left = self._length()
         reached = str(self.connection.getsockname()[0])
         guard = self.server.guard
-        guard.check_host(headers, reached, changes=self.command not in ("GET", "HEAD"))
+        guard.check_host(self.headers, reached, changes=self.command not in ("GET", "HEAD"))
         parts = urlsplit(self.path)
         if (part := self.server.answers.static(parts.path)) is not None and self.command == "GET":
             return part
         is_page = self.command == "GET" and parts.path == "/"
-        token = parse_qs(parts.query).get("token", [""])[0] if is_page else headers.get(TOKEN_HEADER)
+        token = parse_qs(parts.query).get("token", [""])[0] if is_page else self.headers.get(TOKEN_HEADER)
         guard.check_token(token)
         return self.server.answers(self.command, parts.path, self._left, self._read)
 
