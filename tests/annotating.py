@@ -27,7 +27,7 @@ def annotating(
     """Serve until the end of the block."""
     folder = WorkFolder(out, UPLOAD if video is None else video.stem)
     try:
-        options = Options(model, device="cpu")
+        options = Options(model, short_side=96, device="cpu")
         session = None if video is None else Session(ShownVideo(video), folder, options)
         with Server(host, 0, TOKEN, Answers(folder, options, session, most_upload)) as server:
             thread = Thread(target=server.serve_forever, args=(0.02,))

@@ -1,16 +1,14 @@
 """The page of `annotate`, as a person uses it."""
 
-import re
-
 import cv2
 import numpy as np
 import pytest
-import vosfw
 from annotating import annotating
 from browser import opened, too_wide
 from playwright.sync_api import expect
 from scenes import ToyVideo
 
+import vosfw
 from vosfw.cli.main import main
 from vosfw.data.io import read_mask, write_video
 
@@ -31,6 +29,11 @@ def video(toy, tmp_path_factory):
         for t in range(FRAMES):
             film.add(toy.frame(t))
     return path
+
+
+@pytest.fixture(scope="module")
+def model():
+    return vosfw.load()
 
 
 class Hand:
@@ -92,9 +95,9 @@ def overlap(ids, toy, t, id_):
     return (truth & (ids == id_)).sum() / (truth | (ids == id_)).sum()
 
 
-def test_two_objects_are_drawn_propagated_corrected_and_saved(browser, video, toy, tmp_path, capsys):
+def test_two_objects_are_drawn_propagated_corrected_and_saved(browser, model, video, toy, tmp_path, capsys):
     out = tmp_path / "out"
-    with annotating(vosfw.load(), out, video) as server, opened(browser, server.url) as page:
+    with annotating(model, out, video) as server, opened(browser, server.url) as page:
         hand = Hand(page)
         hand.says("Step 1")
         assert page.get_by_role("button", name="Propagate").is_disabled()
@@ -160,7 +163,7 @@ def test_two_objects_are_drawn_propagated_corrected_and_saved(browser, video, to
     assert "0 errors" in capsys.readouterr().out
 
 
-def test_outlines_and_strokes_cover_pixels_as_the_library_does(browser, video, tmp_path):
+def test_outlines_and_strokes_cover_pixels_as_the_library_does(browser, model, video, tmp_path):
     from vosfw.data.outline import fill
 
     rng = np.random.default_rng(0)
@@ -172,7 +175,7 @@ def test_outlines_and_strokes_cover_pixels_as_the_library_does(browser, video, t
         const file = await encodePng(ids.data, 128, 96);
         return [...new Uint8Array(await file.arrayBuffer())];
     }"""
-    with annotating(vosfw.load(), tmp_path / "out", video) as server, opened(browser, server.url) as page:
+    with annotating(model, tmp_path / "out", video) as server, opened(browser, server.url) as page:
         for _ in range(5):
             points, stroke = rng.uniform(-20, 140, (7, 2)), rng.uniform(0, 90, (2, 2))
             data = bytes(page.evaluate(program, [points.tolist(), stroke.tolist()]))
@@ -185,9 +188,9 @@ def test_outlines_and_strokes_cover_pixels_as_the_library_does(browser, video, t
             assert (ids == np.where(far <= 7.3, 9, wanted)).all()
 
 
-def test_a_phone_brings_a_video_and_draws(browser, video, tmp_path):
+def test_a_phone_brings_a_video_and_draws(browser, model, video, tmp_path):
     with (
-        annotating(vosfw.load(), tmp_path / "out") as server,
+        annotating(model, tmp_path / "out") as server,
         opened(browser, server.url, width=390, height=844) as page,
     ):
         hand = Hand(page)
@@ -199,13 +202,23 @@ def test_a_phone_brings_a_video_and_draws(browser, video, tmp_path):
         hand.drag((10, 50), (30, 60))
         hand.says("Step 2")
         page.get_by_role("button", name="Outline").click()
-        hand.click((60, 20), (90, 20), (80, 50))
+        place = page.locator("#stage").bounding_box()
+        for point in ((60, 20), (90, 20), (80, 50)):
+            hand.click(point)
+            assert page.locator("#stage").bounding_box() == place  # it does not move under the finger
         assert not too_wide(page)
         page.get_by_role("button", name="Close outline").click()
         hand.go(3)
         expect(page.locator("#where")).to_contain_text("no mask yet")
         expect(page.locator("#error")).to_be_hidden()
-        server.shutdown()
-        server.server_close()
-        page.get_by_role("button", name="Save", exact=True).click()
-        expect(page.locator("#error")).to_contain_text(re.compile("does not answer"))
+        page.evaluate(
+            "() => { window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError('no line')); }"
+        )
+        page.get_by_role("button", name="Paint").click()
+        hand.drag((10, 50), (30, 60))
+        expect(page.locator("#error")).to_contain_text("does not answer")
+        page.evaluate("() => { window.fetch = window.real; }")
+        hand.drag((40, 50), (50, 60))
+        expect(page.locator("#error")).to_be_hidden()
+        given = read_mask(tmp_path / "out" / ".annotate" / "upload" / "given" / "00003.png").numpy()
+        assert given[55, 20] == given[55, 45] == 1

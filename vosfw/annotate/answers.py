@@ -18,7 +18,7 @@ from vosfw.annotate.upload import receive
 from vosfw.data.io import PALETTE
 
 PARTS = {"page.html": "text/html", "style.css": "text/css"} | {
-    f"{name}.js": "text/javascript" for name in ("main", "ask", "guide", "ids", "png", "view", "tools")
+    f"{name}.js": "text/javascript" for name in ("main", "ask", "guide", "ids", "panel", "png", "view", "tools")
 }
 """Files of the page, beside this one."""
 MOST_JSON = 1024

@@ -10,12 +10,12 @@ export function guide({video, state, points, tool, object, drawn, frame, saved})
     return `Outline of object ${object}: click on, or close it with Enter, a click on the first point, or the button.`;
   }
   if (!state.given.length && !state.results.length) {
-    const how = {polygon: "Click along the edge of", brush: "Paint", erase: "Choose Paint or Outline, then mark"}[tool];
-    return `Step 1: mark what is to be followed. ${how} object ${object} in this frame, or in another one that shows it well.`;
+    const how = {polygon: "click along the edge of", brush: "paint", erase: "choose Paint or Outline, then mark"}[tool];
+    return `Step 1: ${how} object ${object}, in this frame or in another one that shows it well.`;
   }
   if (state.pending && !state.ids.length) return "No object is marked any more. Mark one, then propagate.";
   if (state.pending && !state.results.length) {
-    return `Step 2: ${plural(state.ids.length, "object")} marked. Mark another (Add object), or press Propagate to carry the masks to all frames.`;
+    return `Step 2: ${plural(state.ids.length, "object")} marked. Add another, or press Propagate to carry the masks to all frames.`;
   }
   if (state.pending) {
     const where = state.given.includes(frame) ? "This frame was changed." : "A frame was changed.";

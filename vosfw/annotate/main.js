@@ -1,7 +1,7 @@
 // The page: what is shown, and what the buttons and keys do.
 import {askFrame, askJson, askMask} from "./ask.js";
-import {guide, progress} from "./guide.js";
 import {Ids} from "./ids.js";
+import {showPanel} from "./panel.js";
 import {encodePng} from "./png.js";
 import {Tools} from "./tools.js";
 import {View} from "./view.js";
@@ -89,48 +89,9 @@ function choose(id) {
 }
 
 function render() {
-  at("guide").textContent = guide({video, state, points: tools?.points ?? [], tool: tools?.tool,
-    object: tools?.object, frame, saved: saved && state.saved ? saved : null});
-  if (!state) return;
-  const running = !!state.run?.running, polygon = tools.points.length > 0;
-  for (const b of document.querySelectorAll("[data-tool]")) b.setAttribute("aria-pressed", b.dataset.tool === tools.tool);
-  at("sizes").hidden = tools.tool === "polygon";
-  at("diameter").textContent = `${tools.size} px`;
-  at("outline").hidden = !polygon;
-  at("close").disabled = tools.points.length < 3;
-  const list = objects(), key = JSON.stringify([list, tools.object]);
-  if (at("objects").dataset.key !== key) {
-    const focused = document.activeElement?.dataset?.id;
-    at("objects").dataset.key = key;
-    at("objects").replaceChildren(...list.map(id => {
-      const button = document.createElement("button"), color = document.createElement("span");
-      Object.assign(button, {type: "button", onclick: () => choose(id)});
-      button.dataset.id = id;
-      button.setAttribute("aria-pressed", id === tools.object);
-      color.className = "key";
-      color.style.background = view.color(id);
-      button.append(color, `Object ${id}`);
-      return button;
-    }));
-    if (focused) document.querySelector(`[data-id="${focused}"]`)?.focus();
-  }
-  at("add").disabled = list.length >= 254;
-  const from = {given: "drawn", result: "propagated", none: "no mask yet"}[kind];
-  at("where").textContent = `frame ${frame + 1} of ${video.names.length} (${video.names[frame]}): ${from}`;
-  at("undo").disabled = !state.undo && !polygon;
-  at("propagate").disabled = running || !state.ids.length;
-  at("save").disabled = running || !(state.given.length || state.results.length);
-  at("propagate").className = state.pending && state.ids.length && !running ? "go" : "";
-  at("save").className = !state.pending && !state.saved && !at("save").disabled ? "go" : "";
-  at("stop").hidden = at("progress").hidden = !running;
-  at("progress").value = state.run ? state.run.done / state.run.total : 0;
-  at("told").textContent = progress(state.run);
-  const marks = at("marks"), width = marks.width = Math.max(1, marks.clientWidth), each = width / video.names.length;
-  const pen = marks.getContext("2d"), style = getComputedStyle(document.documentElement);
-  for (const name of ["result", "given"]) {
-    pen.fillStyle = style.getPropertyValue(`--${name}`);
-    for (const t of state[`${name}${name === "result" ? "s" : ""}`]) pen.fillRect(Math.floor(t * each), 0, Math.max(name === "given" ? 3 : 1, Math.ceil(each)), 8);
-  }
+  const points = tools?.points ?? [];
+  showPanel({video, view, tools, state, frame, kind, points, list: tools ? objects() : [], choose,
+    saved: saved && state.saved ? saved : null});
 }
 
 async function poll() {

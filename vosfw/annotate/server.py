@@ -130,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         if self._left:
             self.connection.settimeout(1)
             left = min(self._left, DRAINED)
-            while left > 0 and (data := self.rfile.read1(min(left, 65_536))):  # type: ignore[attr-defined]
+            while left > 0 and (data := self.rfile.read1(min(left, 65_536))):
                 left -= len(data)
 
     def handle_one_request(self) -> None:

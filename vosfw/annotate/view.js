@@ -6,7 +6,7 @@ export class View {
   constructor(ids, palette) {
     this.ids = ids;
     // The colours of the PNGs, lighter: they must be seen over any video.
-    this.colors = palette.map(rgb => rgb.map(v => Math.round(Math.sqrt(255 / Math.max(...rgb, 1)) * v)));
+    this.colors = palette.map(rgb => rgb.map(v => Math.round((255 / Math.max(...rgb, 1)) ** .75 * v)));
     this.stage = at("stage");
     this.stage.style.setProperty("--ratio", ids.width / ids.height);
     this.stage.style.aspectRatio = `${ids.width} / ${ids.height}`;
