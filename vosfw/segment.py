@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,6 +101,7 @@ def segment_video(
     both: bool = False,
     resume: bool = False,
     resize_masks: bool = False,
+    absent: Mapping[int, Collection[int]] | None = None,
     watch: Callable[[str, Prediction], None] | None = None,
     progress: bool = False,
 ) -> Segmentation:
@@ -118,6 +119,7 @@ def segment_video(
         both: Propagate backwards in time too; ``vosfw.two_way.TwoWay`` tells how the runs are merged.
         resume: Go on where an interrupted run into the same folder was; the result is the same as in one go.
         resize_masks: Resize masks of another size than the video, by nearest neighbour, instead of refusing them.
+        absent: Ids of objects that are out of view in a frame, by its number; a mask without them says nothing of them.
         watch: Called with the name of each frame and its prediction as the work goes on, in the order of the work; with
             ``both``, before the two runs are merged.
         progress: Show a progress bar with frames per second.
@@ -136,7 +138,7 @@ def segment_video(
     def predictor() -> Predictor:
         return Predictor(model, device=device, short_side=short_side)
 
-    about = describe(frames=count, given=given, model=model, engine=predictor().engine, both=both)
+    about = describe(frames=count, given=given, absent=absent or {}, model=model, engine=predictor().engine, both=both)
     job = Job(out, about, resume=resume)
     two_way = TwoWay(job.folder / "backward", list(given)) if both else None
     forward = range(0, count)
@@ -166,7 +168,7 @@ def segment_video(
     with tqdm(total=len(backward) + count, unit="frame", disable=not progress, desc="segment") as bar:
         for name, order, take in (("backward", backward, take_backward), ("forward", forward, take_forward)):
             if order:
-                ids |= job.propagate(name, predictor, frames, order, given, partial(watched, take), bar)
+                ids |= job.propagate(name, predictor, frames, order, given, absent or {}, partial(watched, take), bar)
     if overlay is not None:
         _draw(frames, out, Path(overlay), (first.shape[1], first.shape[2]), progress=progress)
     job.finish()

@@ -125,12 +125,17 @@ def test_undo_and_objects_that_were_wiped_out(server):
     ask(server, "PUT", "/api/mask/0", png(mask(1, 2)))
     propagate(server, both=False)
     assert 2 in shown(server, 2)[0]
-    ask(server, "PUT", "/api/mask/2", png(mask(1)))
-    propagate(server)
-    assert set(np.unique(shown(server, 2)[0])) == {0, 1}
-    status, _, undone = ask(server, "POST", "/api/undo")
-    assert (status, undone["frame"], undone["given"]) == (200, 2, [0])
-    assert 2 in shown(server, 2)[0]
+    for again in (False, True):
+        ask(server, "PUT", "/api/mask/2", png(mask(1)))
+        assert set(np.unique(shown(server, 2)[0])) == {0, 1}
+        if again:
+            propagate(server)
+            assert set(np.unique(shown(server, 2)[0])) == {0, 1}
+        status, _, undone = ask(server, "POST", "/api/undo")
+        assert (status, undone["frame"], undone["given"], undone["pending"]) == (200, 2, [0], True)
+        if again:
+            propagate(server)
+        assert 2 in shown(server, 2)[0]
     ask(server, "POST", "/api/undo")
     assert ask(server, "POST", "/api/undo")[::2] == (409, {"error": "there is nothing to undo"})
 

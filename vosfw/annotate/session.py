@@ -91,10 +91,11 @@ class Session:
             if not drawn:
                 raise Refused("no object is marked yet; mark at least one, in any frame")
             masks = {t: self.masks.read(self.folder.given, t) for t in drawn}
+            erased = {t: set(given.erased) for t, given in self.masks.given.items() if given.erased}
             # Results that segment_video hands to watch: each frame from the first mask on, and the way back to frame 0.
             total = len(self.video) - drawn[0] + (drawn[-1] + 1 if both else 0)
             self.masks.saved = False
-            self._run = Run(total, partial(self._work, masks, self.masks.changes, both))
+            self._run = Run(total, partial(self._work, masks, erased, self.masks.changes, both))
 
     def stop(self, wait: float | int = 0) -> None:
         """End a propagation after the frame that it is at; what it wrote stays.
@@ -140,7 +141,9 @@ class Session:
                 "run": None if self._run is None else self._run.progress(),
             }
 
-    def _work(self, given: dict[int, Any], changes: int, both: bool, step: Callable[[], None]) -> None:
+    def _work(
+        self, given: dict[int, Any], erased: dict[int, set[int]], changes: int, both: bool, step: Callable[[], None]
+    ) -> None:
         place = {name: t for t, name in enumerate(self.video.names)}
 
         def watch(name: str, _: Prediction) -> None:
@@ -155,6 +158,7 @@ class Session:
             short_side=self.options.short_side,
             device=self.options.device,
             both=both,
+            absent=erased,
             watch=watch,
         )
         with self.masks.lock:
