@@ -104,7 +104,9 @@ def test_draw_propagate_correct_save_and_go_on(model, video, tmp_path, capsys):
         ask(server, "PUT", "/api/mask/3", png(mask(1) + mask(0, 2)))
         state = ask(server, "GET", "/api/state")[2]
         assert (state["given"], state["ids"], state["pending"], state["undo"]) == ([1, 3], [1, 2], True, 2)
+    (out / ".annotate" / "walk" / "given" / ".0123.part").touch()
     with annotating(model, out, video) as server:
+        assert not list(out.rglob("*.part"))
         state = ask(server, "GET", "/api/state")[2]
         assert (state["given"], state["results"], state["pending"]) == ([1, 3], [0, 1, 2, 3, 4], True)
         assert (shown(server, 3)[0] == mask(1) + mask(0, 2)).all()
@@ -309,6 +311,7 @@ def test_a_video_is_brought_by_the_page(model, video, tmp_path):
         ask(server, "PUT", "/api/mask/0", png(mask(1)))
         assert ask(server, "POST", "/api/save")[2]["masks"] == 1
     assert (out / "frames" / "upload.mp4").read_bytes() == video.read_bytes()
+    assert WorkFolder(out, "upload").uploaded == out / ".annotate" / "upload" / "upload.mp4"
 
 
 def test_the_command_serves_goes_on_and_ends_cleanly(video, tmp_path, capsys, monkeypatch):

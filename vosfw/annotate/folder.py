@@ -55,6 +55,8 @@ class WorkFolder:
             raise ConfigError(
                 f"'{name}' is being annotated in '{out}' by another program. End that one first."
             ) from error
+        for draft in self.home.rglob(".*.part"):  # of a program that was killed
+            draft.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let others work here."""
@@ -94,10 +96,9 @@ class WorkFolder:
         if not path.is_file():
             return {}
         try:
-            state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise ConfigError(f"'{path}' cannot be read ({error}). Name another --out.") from error
-        return state
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Keep what the pictures do not tell."""

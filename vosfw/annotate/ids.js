@@ -51,6 +51,8 @@ export class Ids {
 
   /** Objects that are shown; 255 is unlabelled. */
   present() {
-    return [...new Set(this.data)].filter(id => id > 0 && id < 255).sort((a, b) => a - b);
+    const seen = new Uint8Array(256);
+    for (let i = 0; i < this.data.length; i++) seen[this.data[i]] = 1;
+    return [...seen.keys()].filter(id => seen[id] && id > 0 && id < 255);
   }
 }

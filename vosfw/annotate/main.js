@@ -9,7 +9,7 @@ import {View} from "./view.js";
 const at = id => document.getElementById(id);
 const POLL = 400;  // milliseconds
 let video, view, tools, ids, state = null, saved = null;
-let frame = -1, wanted = 0, loading = false, playing = null, kind = "none", added = [1], seen = -1, edits = 0;
+let frame = -1, wanted = 0, loading = false, playing = null, kind = "none", added = [1], present = [], seen = -1, edits = 0;
 let queue = Promise.resolve();  // changes go to the program one after another
 const unsent = new Map();       // masks that it has not taken yet, by frame
 
@@ -45,6 +45,7 @@ function accept() {
   saved = null;
   edits++;
   kind = "given";
+  present = ids.present();
   unsent.set(frame, ids.data.slice());
   change(send);
 }
@@ -57,6 +58,7 @@ async function load(t) {
   frame = t;
   ids.data.set(unsent.get(t) ?? mask.ids);
   kind = unsent.has(t) ? "given" : mask.kind;
+  present = ids.present();
   view.draw();
 }
 
@@ -78,7 +80,7 @@ async function show(t) {
 }
 
 function objects() {
-  return [...new Set([...(state?.ids ?? []), ...ids.present(), ...added])].sort((a, b) => a - b);
+  return [...new Set([...(state?.ids ?? []), ...present, ...added])].sort((a, b) => a - b);
 }
 
 function choose(id) {
@@ -182,10 +184,8 @@ async function upload(most) {
   if (!file) return;
   if (file.size > most) return fail({message: `The file has ${(file.size / 1e6).toFixed(1)} MB, at most ${most / 1e6} are taken. Start with --max-upload MB.`});
   at("uploading").textContent = `Taking in ${file.name}…`;
-  at("file").disabled = true;
   try { await askJson("PUT", "/api/video", file); fail(null); await start(); } catch (error) { fail(error); }
   at("uploading").textContent = "";
-  at("file").disabled = false;
 }
 
 for (const button of document.querySelectorAll("[data-tool]")) button.onclick = () => { tools.choose(button.dataset.tool); render(); };

@@ -118,15 +118,9 @@ class Masks:
         return len(self._past)
 
     def save(self) -> int:
-        """Write what every frame shows into the data set of the folder; returns how many masks.
-
-        Raises:
-            Refused: If there is none.
-        """
+        """Write what every frame shows into the data set of the folder; returns how many masks."""
         with self.lock:
             frames = sorted(self.given.keys() | self.results)
-            if not frames:
-                raise Refused("there is no mask to save; mark an object first")
             for t in frames:
                 self.folder.write(self.folder.masks / self.files[t], self.labels(t))
             for t in self._present(self.folder.masks) - set(frames):

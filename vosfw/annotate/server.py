@@ -44,7 +44,8 @@ class Server(ThreadingHTTPServer):
             ) from error
         self.answers, self.token = answers, token
         self.guard = Guard(host, self.server_address[1], token)
-        self.url = f"http://{bracketed(host)}:{self.server_address[1]}/?token={token}"
+        name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+        self.url = f"http://{bracketed(name)}:{self.server_address[1]}/?token={token}"
 
     def server_bind(self) -> None:
         """Like the parent's, without asking a name server for this machine's name."""

@@ -115,9 +115,10 @@ class Session:
         with self.masks.lock:
             if self.running:
                 raise Refused("the masks are being propagated; wait for the end or stop it, then save")
-            count = self.masks.save()
+            if not (self.masks.given or self.masks.results):
+                raise Refused("there is no mask to save; mark an object first")
             self.folder.take_pictures(self.video.source, self.video.paths)
-            return count
+            return self.masks.save()
 
     def about(self) -> dict[str, Any]:
         """What does not change: the video."""

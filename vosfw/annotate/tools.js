@@ -1,7 +1,7 @@
 // Brush, eraser and outline, by mouse, pen or finger.
 const CLOSE = 12;  // page pixels around the first point
 
-/** Calls `changed` after a stroke or a closed outline, `sketched` when an outline or the pointer moved. */
+/** Calls `changed` after a stroke or a closed outline, `sketched` when an outline got or lost a point. */
 export class Tools {
   constructor(view, {changed, sketched}) {
     Object.assign(this, {view, changed, sketched});
@@ -10,6 +10,7 @@ export class Tools {
     this.size = 20;
     this.points = [];
     this.pointer = null;
+    this.told = 0;
     this.last = null;  // where the stroke is
     this.enabled = false;
     const stage = view.stage;
@@ -86,6 +87,7 @@ export class Tools {
   sketch() {
     const radius = this.enabled && this.tool !== "polygon" ? this.radius : 0;
     this.view.drawSketch(this.points, this.pointer, radius, this.tool === "erase" ? 0 : this.object);
-    this.sketched();
+    if (this.told !== this.points.length) this.sketched();
+    this.told = this.points.length;
   }
 }

@@ -7,6 +7,8 @@ export class View {
     this.ids = ids;
     // The colours of the PNGs, lighter: they must be seen over any video.
     this.colors = palette.map(rgb => rgb.map(v => Math.round((255 / Math.max(...rgb, 1)) ** .75 * v)));
+    const packed = alpha => Uint32Array.from(this.colors, rgb => new Uint32Array(Uint8Array.of(...rgb, alpha).buffer)[0]);
+    [this.edges, this.tints] = [packed(255), packed(TINT)];
     this.stage = at("stage");
     this.stage.style.setProperty("--ratio", ids.width / ids.height);
     this.stage.style.aspectRatio = `${ids.width} / ${ids.height}`;
@@ -28,14 +30,14 @@ export class View {
   draw({left, top, right, bottom} = {left: 0, top: 0, right: this.ids.width, bottom: this.ids.height}) {
     if (right <= left || bottom <= top) return;
     const {data, width, height} = this.ids, image = this.masks.createImageData(right - left, bottom - top);
+    const pixels = new Uint32Array(image.data.buffer);
     for (let y = top, o = 0; y < bottom; y++) {
-      for (let x = left; x < right; x++, o += 4) {
+      for (let x = left; x < right; x++, o++) {
         const i = y * width + x, id = data[i];
         if (!id) continue;
         const edge = (x > 0 && data[i - 1] !== id) || (x + 1 < width && data[i + 1] !== id)
                   || (y > 0 && data[i - width] !== id) || (y + 1 < height && data[i + width] !== id);
-        image.data.set(this.colors[id], o);
-        image.data[o + 3] = edge ? 255 : TINT;
+        pixels[o] = (edge ? this.edges : this.tints)[id];
       }
     }
     this.masks.putImageData(image, left, top);

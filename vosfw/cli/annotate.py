@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if video is None and folder.uploaded is not None:
             video = ShownVideo(folder.uploaded)
+        print("loading the network", flush=True)
         model = load(options.model)
         if options.set:
             from vosfw.cli.stored import engine_of
