@@ -39,6 +39,9 @@ def test_it_holds_packages_configs_and_types(installed):
         "vosfw/py.typed",
         "vosfw/report/page.html",
         "vosfw/report/viewer.js",
+        "vosfw/annotate/page.html",
+        "vosfw/annotate/main.js",
+        "vosfw/annotate/style.css",
         "callbacks/__init__.py",
     ):
         assert (site / path).is_file(), path

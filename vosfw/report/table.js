@@ -7,7 +7,7 @@ function drawTable(section) {
 
   const best = columns.map((column, i) => {
     const values = rows.map(row => row[i]).filter(value => typeof value === "number");
-    if (!column.best || values.length < 2) return null;
+    if (!column.best || Math.min(...values) === Math.max(...values)) return null;
     return column.best === "high" ? Math.max(...values) : Math.min(...values);
   });
   const body = make("tbody");
