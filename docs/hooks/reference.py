@@ -62,13 +62,24 @@ FOLDERS = {
 
 def pages() -> dict[str, str]:
     """Markdown of every page of the API reference, by its place in the documentation."""
-    made = {name: (about, modules) for name, (about, modules) in SINGLE.items()}
-    made |= {folder.removeprefix("vosfw/"): (about, _modules(folder)) for folder, about in FOLDERS.items()}
-    rows = [f"| [{name}]({name}.md) | {about} |" for name, (about, _) in made.items()]
-    index = [*INDEX, "", "| page | what is in it |", "| --- | --- |", *rows]
-    texts = {name: f"# {name}\n{about}.\n" + "".join(f"\n::: {m}\n" for m in ms) for name, (about, ms) in made.items()}
-    texts = {"index": "\n".join(index) + "\n", **texts}
-    return {f"{FOLDER}/{name}.md": text for name, text in texts.items()}
+    index = [*INDEX, "", "| page | what is in it |", "| --- | --- |"]
+    made = {}
+    for name, (about, modules) in _contents().items():
+        index.append(f"| [{name}]({name}.md) | {about} |")
+        made[f"{FOLDER}/{name}.md"] = f"# {name}\n{about}.\n" + "".join(f"\n::: {module}\n" for module in modules)
+    return {f"{FOLDER}/index.md": "\n".join(index) + "\n", **made}
+
+
+def page_of(module: str) -> str | None:
+    """The page that describes a module; None if it is on none."""
+    return next((f"{FOLDER}/{name}.md" for name, (_, modules) in _contents().items() if module in modules), None)
+
+
+@cache
+def _contents() -> dict[str, tuple[str, list[str]]]:
+    """What each page is about, and its modules."""
+    made = {folder.removeprefix("vosfw/"): (about, _modules(folder)) for folder, about in FOLDERS.items()}
+    return SINGLE | made
 
 
 def _modules(folder: str) -> list[str]:

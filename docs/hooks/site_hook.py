@@ -75,14 +75,23 @@ def _inside(target: str) -> tuple[str | None, str]:
         return INCLUDED[target], ""
     folder, _, rest = target.partition("/")
     stem, _, suffix = rest.rpartition(".")
+    page: str | None = None
+    anchor = ""
     if folder == "docs":
-        return (f"{rest}/README.md" if (ROOT / target).is_dir() else rest), ""
-    if folder == "notebooks":
-        return (rest and f"notebooks/{stem}.md"), ""
-    if folder == "configs" and suffix == "yaml":
+        page = f"{rest}/README.md" if (ROOT / target).is_dir() else rest
+    elif folder == "notebooks" and suffix == "ipynb":
+        page = f"notebooks/{stem}.md"
+    elif folder == "configs" and suffix == "yaml":
         group, _, name = stem.rpartition("/")
-        return f"{config_pages.FOLDER}/{group or name}.md", f"#{name}" if group else ""
-    return ("index.md" if target == "README.md" else None), ""
+        page, anchor = f"{config_pages.FOLDER}/{group or name}.md", f"#{name}" if group else ""
+    elif folder == "configs":
+        page = f"{config_pages.FOLDER}/{rest or 'index'}.md"
+    elif folder in reference.PACKAGES and suffix == "py":
+        module = f"{folder}.{stem.replace('/', '.')}"
+        page, anchor = reference.page_of(module), f"#{module}"
+    elif target == "README.md":
+        page = "index.md"
+    return page, anchor
 
 
 def _made() -> dict[str, str]:
