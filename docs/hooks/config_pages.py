@@ -36,8 +36,8 @@ def pages(configs: Path) -> dict[str, str]:
 def _index(roots: list[ConfigFile], files: list[ConfigFile], groups: list[str]) -> str:
     lines = [
         "# Configuration",
-        "Everything is a [Hydra](https://hydra.cc) configuration: a group is a folder under `configs/`, a choice is a file "
-        "in it, an option is a key. `group=choice` chooses, `group.option=value` sets. These pages are made from the files.",
+        "Everything is a Hydra configuration: a group is a folder under `configs/`, a choice is a file in it, an option is a "
+        "key. `group=choice` chooses, `group.option=value` sets. These pages are made from the files.",
         "",
         "| page | choices |",
         "| --- | --- |",
@@ -46,7 +46,7 @@ def _index(roots: list[ConfigFile], files: list[ConfigFile], groups: list[str]) 
         lines.append(f"| [{root.name}.yaml]({root.name}.md) | options of `{ROOTS[root.name]}` itself |")
     for group in groups:
         names = [file.name for file in files if file.group == group]
-        shown = ", ".join(f"`{name}`" for name in names) if group != "experiment" else f"{len(names)}, each with a comment"
+        shown = f"{len(names)} of them" if group == "experiment" else ", ".join(f"`{name}`" for name in names)
         lines.append(f"| [{group}]({group}.md) | {shown} |")
     return "\n".join(lines) + "\n"
 
@@ -177,7 +177,9 @@ def _prose(comment: list[str]) -> list[str]:
             lines += [text(line[: found.start()].strip())]
             command = [found[0]]
         else:
-            lines.append(text(line.strip()))
+            # A short line without a full stop is a title.
+            title = len(raw) < 105 and line[-1:] not in ".,:;" and not lines
+            lines += [text(line.strip()), ""] if title else [text(line.strip())]
     return lines
 
 

@@ -12,8 +12,8 @@ DEFINES = re.compile(r"^(class|def) [^_]", re.MULTILINE)
 INDEX = (
     "# Python",
     "`import vosfw` gives [`load`][vosfw.hub.load], [`list_models`][vosfw.hub.list_models],",
-    "[`segment_video`][vosfw.segment.segment_video] and [`Predictor`][vosfw.predictor.Predictor]. These pages are made from",
-    "the docstrings. Shapes are those of jaxtyping, letters mean",
+    "[`segment_video`][vosfw.segment.segment_video] and [`Predictor`][vosfw.predictor.Predictor]. These pages are made",
+    "from the docstrings. Shapes are those of jaxtyping, letters mean",
     "",
     "| letter | meaning |",
     "| --- | --- |",
@@ -111,7 +111,8 @@ def summary(target: str) -> str:
     found = _found(target)
     if found is None or found.docstring is None:
         return ""
-    return found.docstring.value.split("\n\n")[0].replace("\n", " ").split(". ")[0].rstrip(".")
+    first = found.docstring.value.split("\n\n")[0].replace("\n", " ")
+    return re.split(r"(?<!eq)(?<!al)\. (?=[A-Z])", first)[0].rstrip(".")
 
 
 def argument(target: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""MkDocs calls this: it makes the pages that come from code, builds the navigation and leads links to the right pages."""
+"""MkDocs calls this: it makes the pages that come from code, the navigation, and leads links to the right pages."""
 
 import json
 import logging
@@ -17,15 +17,19 @@ INCLUDED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"
 """Files beside docs/ that are pages of the site."""
 HOW_TO = ("segment", "annotate", "import", "finetune", "sweep", "evaluate", "compare", "report")
 """Their order; those that are not named come after."""
+MADE: dict[str, str] = {}
+"""Pages of this build that are no files of docs/: Markdown by place."""
 LINK = re.compile(r"```.*?```|`[^`\n]*`|(\]\()([^)\s#]+)(#[^)\s]*)?(?=\))", re.DOTALL)
 """A link, or code, in which there is none."""
 
 
 def on_config(config: Any) -> Any:
     """The navigation: what is in docs/ and what is made, so that a new page needs no entry."""
-    made = _made()
+    MADE.clear()
+    MADE.update(_made())
+
     def under(folder: str) -> list[str]:
-        return [place for place in made if place.startswith(f"{folder}/")]
+        return [place for place in MADE if place.startswith(f"{folder}/")]
 
     config.nav = [
         {"Home": ["index.md", "tutorial.md", "coming_from.md", *INCLUDED.values()]},
@@ -40,7 +44,7 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made from configurations, docstrings, notebooks and files beside docs/."""
-    for place, content in _made().items():
+    for place, content in MADE.items():
         files.append(File.generated(config, place, content=content))
     for path in _notebooks():
         files.append(File.generated(config, f"notebooks/{path.name}", abs_src_path=str(path)))
@@ -95,7 +99,7 @@ def _inside(target: str) -> tuple[str | None, str]:
 
 
 def _made() -> dict[str, str]:
-    """Pages that are no files of docs/, by place."""
+    """What ``MADE`` is to hold."""
     made = {place: (ROOT / name).read_text() for name, place in INCLUDED.items()}
     made |= {f"notebooks/{path.stem}.md": _notebook(path) for path in _notebooks()}
     return made | config_pages.pages(ROOT / "configs") | reference.pages()

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PACKAGE = "# @package "
 INNER = ("defaults", "_target_", "_partial_", "_convert_", "_recursive_", "hydra")
 """Keys that are no options."""
@@ -66,8 +67,8 @@ def read(path: Path, root: Path) -> ConfigFile:
     header = [line for line in lines[:start] if not line.startswith(PACKAGE)]
     group = path.parent.relative_to(root).as_posix()
     group = "" if group == "." else group
-    tree = yaml.compose(text, Loader=yaml.SafeLoader)
-    content = yaml.safe_load(text) or {}
+    tree = yaml.compose(text, Loader=LOADER)
+    content = (tree and _plain(tree)) or {}
     options = list(_walk(tree, text, lines, start)) if isinstance(tree, yaml.MappingNode) else []
     parts = [part for entry in content.get("defaults", []) for part in _parts(entry, group)]
     return ConfigFile(group, path.stem, header, str(content.get("_target_", "")), parts, options)
@@ -115,10 +116,14 @@ def _default(node: yaml.Node, text: str) -> str:
     block = isinstance(node, yaml.CollectionNode) and not node.flow_style
     written = text[node.start_mark.index : node.end_mark.index]
     if block or "#" in written or "\n" in written:
-        loader = yaml.SafeLoader("")
-        written = yaml.safe_dump(loader.construct_object(node, deep=True), default_flow_style=True, width=1000)
+        written = yaml.safe_dump(_plain(node), default_flow_style=True, width=1000)
         written = written.removesuffix("...\n")
     return written.strip() or "null"
+
+
+def _plain(node: yaml.Node) -> Any:
+    """What a node stands for."""
+    return yaml.SafeLoader("").construct_document(node)
 
 
 def _comment(key: yaml.Node, value: yaml.Node, text: str, lines: list[str], start: int) -> str:
