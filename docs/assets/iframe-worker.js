@@ -1,5 +1,14 @@
-// A page that was opened from a file may start no Worker. Search needs one, so it gets a hidden frame that acts as one.
-if (location.protocol === "file:") {
+// Search runs in a Worker, which a page that was opened from a file may not start. So it gets a hidden frame that acts as
+// one, and in it a repair: lunr names the nodes of its word tree by letters and numbers without anything between them, so
+// that of pages with many figures different nodes get one name, and every search that meets them fails.
+{
+  const repair = ({ lunr }) => {
+    lunr.TokenSet.prototype.toString = function () {
+      const edges = Object.keys(this.edges).sort();
+      return this._str || edges.reduce((name, edge) => `${name}${edge}${this.edges[edge].id},`, this.final ? "1" : "0");
+    };
+  };
+
   window.Worker = class extends EventTarget {
     constructor(address) {
       super();
@@ -19,15 +28,15 @@ if (location.protocol === "file:") {
         for (const source of sources) await load(source);
       };
       inside.postMessage = (data) => {
-        const event = new MessageEvent("message", { data });
-        this.dispatchEvent(event);
-        if (this.onmessage) this.onmessage(event);
+        this.dispatchEvent(new MessageEvent("message", { data: structuredClone(data) }));
       };
-      this.ready = load(address);
+      this.ready = load(address).then(() => repair(inside));
     }
     postMessage(data) {
-      const event = () => new this.frame.contentWindow.MessageEvent("message", { data });
-      this.ready.then(() => this.frame.contentWindow.dispatchEvent(event()));
+      // Copied, as for a Worker, which owns what it gets.
+      const inside = this.frame.contentWindow;
+      const event = new inside.MessageEvent("message", { data: inside.structuredClone(data) });
+      this.ready.then(() => inside.dispatchEvent(event));
     }
     terminate() {
       this.frame.remove();

@@ -36,8 +36,8 @@ def pages(configs: Path) -> dict[str, str]:
 def _index(roots: list[ConfigFile], files: list[ConfigFile], groups: list[str]) -> str:
     lines = [
         "# Configuration",
-        "Everything is a Hydra configuration: a group is a folder under `configs/`, a choice is a file in it, an option is a "
-        "key. `group=choice` chooses, `group.option=value` sets. These pages are made from the files.",
+        "Everything is a Hydra configuration: a group is a folder under `configs/`, a choice is a file in it, an "
+        "option is a key. `group=choice` chooses, `group.option=value` sets. These pages are made from the files.",
         "",
         "| page | choices |",
         "| --- | --- |",

@@ -25,10 +25,15 @@ INDEX = (
     "| `N` `P` `R` | cells in memory; proxies per object; reference frames |",
 )
 PACKAGES = ("vosfw", "callbacks")
+DATA = ("datamodule", "dataset", "video", "davis", "youtube_vos", "folder", "static_images", "synthetic", "mixture")
+DATA += ("sampler", "augment", "photograph", "io", "video_file", "overlay", "importing", "doctor", "export")
+NETWORKS = ("memory_network", "matching_network", "copy_first", "layers.trunk")
 SINGLE = {
     "vosfw": ("Loading, streaming, segmenting", ["vosfw.hub", "vosfw.predictor", "vosfw.segment", "vosfw.errors"]),
     "contracts": ("What networks and parts promise", ["vosfw.interfaces", "vosfw.types", "vosfw.config"]),
     "training": ("The Lightning module and schedules", ["vosfw.module", "vosfw.scheduler"]),
+    "model": ("Networks", [f"vosfw.model.{name}" for name in NETWORKS]),
+    "data": ("Readers, samplers, augmentation, files", [f"vosfw.data.{name}" for name in DATA]),
 }
 """Pages of chosen modules: what they are about, and the modules."""
 ROLES = {
@@ -49,9 +54,7 @@ FOLDERS = {
     "vosfw/engine/interference": "Noise and attacks on remembered masks",
     "vosfw/loss": "Losses",
     "vosfw/metrics": "J, F and statistics",
-    "vosfw/data": "Readers, samplers, augmentation, files",
     "vosfw/data/perturbation": "Perturbed videos",
-    "vosfw/model": "Networks",
     **{f"vosfw/model/{role}": about for role, about in ROLES.items()},
     "vosfw/ops": "Tensor functions",
     "vosfw/analysis": "Diagnostics",
