@@ -68,14 +68,20 @@ def pages() -> dict[str, str]:
     index = [*INDEX, "", "| page | what is in it |", "| --- | --- |"]
     made = {}
     for name, (about, modules) in _contents().items():
-        index.append(f"| [{name}]({name}.md) | {about} |")
-        made[f"{FOLDER}/{name}.md"] = f"# {name}\n{about}.\n" + "".join(f"\n::: {module}\n" for module in modules)
+        index.append(f"| [{_title(name)}]({name}.md) | {about} |")
+        described = "".join(f"\n::: {module}\n" for module in modules)
+        made[f"{FOLDER}/{name}.md"] = f"# {_title(name)}\n{about}.\n{described}"
     return {f"{FOLDER}/index.md": "\n".join(index) + "\n", **made}
 
 
 def page_of(module: str) -> str | None:
     """The page that describes a module; None if it is on none."""
     return next((f"{FOLDER}/{name}.md" for name, (_, modules) in _contents().items() if module in modules), None)
+
+
+def _title(name: str) -> str:
+    """A page of a folder is called like its package."""
+    return f"vosfw.{name.replace('/', '.')}" if f"vosfw/{name}" in FOLDERS else name
 
 
 @cache

@@ -17,6 +17,8 @@ INCLUDED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"
 """Files beside docs/ that are pages of the site."""
 HOW_TO = ("segment", "annotate", "import", "finetune", "sweep", "evaluate", "compare", "report")
 """Their order; those that are not named come after."""
+BOOST = {"models/": 3, "how_to": 2, "tutorial": 2, "tables/": 0.5, "changelog": 0.5}
+"""Of pages in the results of a search, by the start of their place."""
 MADE: dict[str, str] = {}
 """Pages of this build that are no files of docs/: Markdown by place."""
 LINK = re.compile(r"```.*?```|`[^`\n]*`|(\]\()([^)\s#]+)(#[^)\s]*)?(?=\))", re.DOTALL)
@@ -54,6 +56,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Lead links that work in the repository to their places on the site."""
     place = page.file.src_uri
+    page.meta["search"] = {"boost": next((boost for start, boost in BOOST.items() if place.startswith(start)), 1)}
     if place.startswith((f"{config_pages.FOLDER}/", f"{reference.FOLDER}/")):
         return markdown
     homes = {made: name for name, made in INCLUDED.items()}
