@@ -16,6 +16,10 @@
       this.frame.hidden = true;
       document.body.append(this.frame);
       const inside = this.frame.contentWindow;
+      // A document that was written is not replaced by the empty page that some browsers load later.
+      inside.document.open();
+      inside.document.write("<!doctype html>");
+      inside.document.close();
       const load = (source) =>
         new Promise((resolve, reject) => {
           const script = inside.document.createElement("script");
