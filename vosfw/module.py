@@ -71,6 +71,9 @@ class VOSModule(pl.LightningModule):
         composition: ``name``, ``model`` and ``engine`` as plain containers, stored in every checkpoint.
         compile: Options of ``torch.compile`` for the network's methods; None leaves them alone.
         no_decay: Patterns of names (such as ``*.beta``) of parameters of the network without weight decay.
+
+    Raises:
+        ConfigError: If an engine cannot go with the network.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class VOSModule(pl.LightningModule):
         no_decay: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        for options in (engine, engine if train_engine is None or loss is None else train_engine):
+            options.check(segmenter)
         self.segmenter = segmenter
         self.engine = engine
         self.train_engine = train_engine or engine

@@ -38,6 +38,9 @@ def test_it_holds_packages_configs_and_types(installed):
         "vosfw/weights/embedded.safetensors",
         "vosfw/py.typed",
         "vosfw/page.html",
+        "vosfw/annotate/page.html",
+        "vosfw/annotate/main.js",
+        "vosfw/annotate/style.css",
         "callbacks/__init__.py",
     ):
         assert (site / path).is_file(), path

@@ -13,6 +13,7 @@ from vosfw.errors import VosfwError
 
 COMMANDS = {
     "segment": "masks of a video or folder of frames, from masks of some frames",
+    "annotate": "a local page to draw masks, propagate them and correct what came out",
     "score": "J and F of predicted masks against the truth",
     "check": "what is in a folder of videos and masks, or in annotations, and what is wrong with it",
     "import": "annotations of COCO, labelme, CVAT and Label Studio as a folder of videos and masks",
