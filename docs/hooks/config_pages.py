@@ -71,7 +71,11 @@ def _group(group: str, own: list[ConfigFile], files: list[ConfigFile]) -> str:
             lines.append(text(summary(target)))
         if target:
             lines += ["", f"Builds {_link(target)}."]
-        inherited = [f"[{name}](#{_slug(_named(file.group, name, group))})" for name in file.inherits]
+        # A file that a plugin of Hydra brings along has no place here.
+        inherited = [
+            f"[{name}](#{_slug(_named(file.group, name, group))})" if (file.group, name) in known else code(name)
+            for name in file.inherits
+        ]
         if inherited:
             lines += ["", f"Starts from {', '.join(inherited)}."]
         parts = [part for part in file.parts if part.group != file.group or part.package]
