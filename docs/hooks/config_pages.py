@@ -3,13 +3,12 @@
 import re
 from pathlib import Path
 
+from prose import COMMAND, code, prose, text
 from reference import argument, summary
 from yaml_options import ConfigFile, Option, Part, read
 
 FOLDER = "configuration"
 ROOTS = {"train": "python train.py", "evaluate": "python evaluate.py"}
-COMMAND = re.compile(r"(?:^|(?<= ))(?:python (?:train|evaluate)\.py|vosfw [a-z]+) .*$")
-ASSIGNMENT = re.compile(r"(?<![\w`.])\+?[a-z_][\w./@]*=(?:\[[^\]]*\]|[^\s,;:()]*[^\s,;:().])")
 
 
 def pages(configs: Path) -> dict[str, str]:
@@ -52,7 +51,7 @@ def _index(roots: list[ConfigFile], files: list[ConfigFile], groups: list[str]) 
 
 
 def _root(file: ConfigFile) -> str:
-    lines = [f"# {file.name}.yaml", *_prose(file.header), "", "## Choices", "| group | choice |", "| --- | --- |"]
+    lines = [f"# {file.name}.yaml", *prose(file.header), "", "## Choices", "| group | choice |", "| --- | --- |"]
     lines += [f"| {_part(part, file, 0)} |" for part in file.parts]
     lines += ["", "## Options", *_table(file, file.options, {})]
     return "\n".join(lines) + "\n"
@@ -66,7 +65,7 @@ def _group(group: str, own: list[ConfigFile], files: list[ConfigFile]) -> str:
     lines += [f"| [{name}](#{_slug(name)}) | {_first(file, known)} |" for file in own for name in [names[id(file)]]]
     for file in own:
         target = _target(file, known)
-        lines += ["", f"## {names[id(file)]} {{#{_slug(names[id(file)])}}}", *_prose(file.header)]
+        lines += ["", f"## {names[id(file)]} {{#{_slug(names[id(file)])}}}", *prose(file.header)]
         if not file.header:
             lines.append(text(summary(target)))
         if target:
@@ -162,46 +161,3 @@ def _slug(name: str) -> str:
 def _link(target: str) -> str:
     """A class of ours leads to its description."""
     return f"[`{target}`][{target}]" if target.startswith(("vosfw.", "callbacks.")) else f"`{target}`"
-
-
-def _prose(comment: list[str]) -> list[str]:
-    """A comment as paragraphs, and its commands as blocks of code."""
-    lines: list[str] = []
-    command: list[str] = []
-    for raw in [*comment, "#"]:
-        line = raw.removeprefix("#").removeprefix(" ")
-        if command and line.startswith("  "):
-            command.append(line.strip())
-            continue
-        if command:
-            written = [re.sub(r" {3,}(\(.*)$", r"  # \1", part) for part in command]
-            lines += ["", "```bash", " \\\n  ".join(written), "```", ""]
-            command = []
-        if found := COMMAND.search(line):
-            lines += [text(line[: found.start()].strip())]
-            command = [found[0]]
-        else:
-            # A short line without a full stop is a title.
-            title = len(raw) < 105 and line[-1:] not in ".,:;" and not lines
-            lines += [text(line.strip()), ""] if title else [text(line.strip())]
-    return lines
-
-
-def text(written: str) -> str:
-    """Plain text as Markdown that shows it as it is, with assignments as code."""
-    made, end = "", 0
-    for found in ASSIGNMENT.finditer(written):
-        made += _plain(written[end : found.start()]) + code(found[0])
-        end = found.end()
-    return made + _plain(written[end:])
-
-
-def _plain(written: str) -> str:
-    written = re.sub(r"\s+", " ", written.replace("`", ""))
-    return re.sub(r"[\\*_{}\[\]<>|&#~]", lambda found: f"&#{ord(found[0])};", written)
-
-
-def code(written: str) -> str:
-    """A value as inline code, also inside a table."""
-    escaped = re.sub(r"[\\`*_{}\[\]<>|&]", lambda found: f"&#{ord(found[0])};", written)
-    return f"<code>{escaped}</code>"
