@@ -12,10 +12,12 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from vosfw.cli.cluster import awaited, check_launcher
 from vosfw.cli.job import Task, noted, part_of_sweep
+from vosfw.cli.processes import agreed, check_alone, restarted
 from vosfw.config import compose, config_dir, with_engine
 from vosfw.errors import CheckpointError, ConfigError, OutputError, VosfwError
 
@@ -36,15 +38,20 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
     options = get_args_parser().parse_args(arguments)
     own_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        if not (options.multirun or options.help or options.hydra_help or options.config_dir or options.config_name):
+        launcher = check_launcher(options.overrides, multirun=options.multirun)
+        if options.multirun:
+            check_alone()
+        elif not (options.help or options.hydra_help or options.config_dir or options.config_name):
             config = composed(config_name, options.overrides)
             if not options.cfg and not options.info:
-                arguments += resumed(config, options.overrides)
+                own = resumed(config, options.overrides)
+                arguments += [*own, *agreed(config, [*options.overrides, *own])]
                 check_writable(Path(config.run_dir))
     except VosfwError as error:
         if own_error:
             raise
         return report(error, 2)
+    script = script_of(script)
 
     @functools.wraps(task)
     def guarded(config: DictConfig) -> float | None:
@@ -54,16 +61,17 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
         own = HydraConfig.get()
         OmegaConf.update(config, "run_dir", own.runtime.output_dir)
         if own.mode == RunMode.MULTIRUN:
-            return part_of_sweep(task, config, own)
+            with alone(script, own):
+                return part_of_sweep(task, config, own)
         try:
-            return noted(task, config, own.overrides.task)
+            return noted(task, config, own.overrides.task, again=restarted())
         except VosfwError as error:
             if own_error:
                 raise
             raise SystemExit(report(error, 1)) from error
 
     try:
-        with borrowed([script_of(script), *arguments]):
+        with borrowed([script, *arguments]), awaited(launcher):
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -72,24 +80,50 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
 
 @contextmanager
 def borrowed(argv: list[str]) -> Iterator[None]:
-    """Let Hydra read ``argv`` and set up logging, and put both back.
-
-    Lightning starts further processes (several GPUs) by what it finds in ``sys.argv`` and ``__main__``.
-    """
-    main, root = sys.modules["__main__"], logging.getLogger()
-    saved = sys.argv, main.__spec__, root.handlers[:], root.level
-    sys.argv = argv
-    if main.__spec__ is not None and main.__spec__.name.startswith("vosfw."):
-        main.__spec__ = None
+    """Let Hydra read ``argv`` and set up logging, and put both back."""
+    root = logging.getLogger()
+    saved = root.handlers[:], root.level
     try:
-        yield
+        with started_by(argv):
+            yield
     finally:
         own = root.handlers
-        sys.argv, main.__spec__, root.handlers, level = saved
+        root.handlers, level = saved
         root.setLevel(level)
         for handler in own:
             if handler not in root.handlers:
                 handler.close()
+
+
+@contextmanager
+def started_by(argv: list[str]) -> Iterator[None]:
+    """Let it look as if ``argv`` had started this process.
+
+    Lightning starts further processes (several GPUs) by what it finds in ``sys.argv`` and ``__main__``.
+    """
+    main = sys.modules["__main__"]
+    saved = sys.argv, main.__spec__
+    sys.argv = argv
+    if main.__spec__ is not None and main.__spec__.name.startswith(("vosfw.", "submitit.")):
+        main.__spec__ = None
+    try:
+        yield
+    finally:
+        sys.argv, main.__spec__ = saved
+
+
+@contextmanager
+def alone(script: str, own: Any) -> Iterator[None]:
+    """Let further processes of a sweep's run (several GPUs) take part in this run alone, not in the whole sweep.
+
+    Args:
+        script: That runs it.
+        own: Hydra's configuration of the run.
+    """
+    with read_write(own):
+        own.run.dir = own.runtime.output_dir
+    with started_by([script, *own.overrides.task]):
+        yield
 
 
 def report(error: VosfwError, code: int) -> int:

@@ -1,0 +1,98 @@
+"""Processes of one run that ``torchrun`` or ``srun`` started, each by itself: they agree on the run's folder."""
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig
+
+from vosfw.errors import ConfigError
+
+PATIENCE = timedelta(minutes=5)
+"""How long a process waits for the first one to say where the run is."""
+KEY = "vosfw/run_dir"
+
+
+def is_first() -> bool:
+    """Whether this process is the first one of its run, which alone notes things in the run's folder."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def restarted() -> bool:
+    """Whether Slurm (after a time limit or a preemption) or torchrun (after an error) starts this run once more."""
+    return any(int(os.environ.get(name) or 0) > 0 for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+
+
+def several() -> bool:
+    """Whether this is one of several processes that were started from outside."""
+    if TorchElasticEnvironment.detect():
+        return int(os.environ["WORLD_SIZE"]) > 1
+    return _by_srun() and int(os.environ["SLURM_NTASKS"]) > 1
+
+
+def _by_srun() -> bool:
+    """Also as Lightning sees it, which takes these names for those of a shell that srun started."""
+    shell = SLURMEnvironment.job_name() in ("bash", "interactive")
+    return "SLURM_PROCID" in os.environ and "SLURM_NTASKS" in os.environ and not shell
+
+
+def check_alone() -> None:
+    """Refuse that each of several processes starts a sweep.
+
+    Raises:
+        ConfigError: Saying how else it is done.
+    """
+    if several():
+        raise ConfigError(
+            "-m under torchrun or srun, whose processes would each start the whole sweep: start it by itself, with "
+            "trainer.devices=N or hydra/launcher=slurm hydra.launcher.gpus_per_node=N"
+        )
+
+
+def agreed(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """Overrides by which all processes of a run write to one folder, though each composes a time of its own.
+
+    Under torchrun all take the folder of the first process, by the store that torchrun itself keeps. Under Slurm it is
+    named by job and step, so that a job that is requeued finds it again. Only the first process records what the run
+    was started with.
+
+    Args:
+        config: As this process composes it.
+        overrides: As it was started with.
+
+    Raises:
+        ConfigError: If they have no way to agree.
+    """
+    named = any(text.startswith(("run_dir=", "hydra.run.dir=")) for text in overrides)
+    if not several():
+        nodes = config.trainer.get("num_nodes") or 1
+        by_hand = not (named or TorchElasticEnvironment.detect() or _by_srun())
+        if by_hand and isinstance(nodes, int) and nodes > 1:
+            raise ConfigError(
+                f"trainer.num_nodes={nodes}, but neither torchrun nor srun started this process: each node would write "
+                "to a folder of its own. Add run_dir=FOLDER, the same on all nodes, or use torchrun or srun."
+            )
+        return []
+    quiet = [] if is_first() else ["hydra.output_subdir=null"]
+    if named:
+        return quiet
+    if TorchElasticEnvironment.detect():
+        return [f"run_dir='{_told(str(config.run_dir))}'", *quiet]
+    step = f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_STEP_ID', '0')}"
+    return [f"run_dir='{Path(config.output_dir) / 'slurm' / step}'", *quiet]
+
+
+def _told(own: str) -> str:
+    """The folder that the first process told torchrun's store; also when torchrun starts them again."""
+    from torch.distributed import TCPStore
+
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True):
+        raise ConfigError("this torchrun shares no store with its processes: add run_dir=FOLDER, the same for all")
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=PATIENCE)
+    if is_first():
+        store.compare_set(KEY, "", own)
+    return str(store.get(KEY).decode())
