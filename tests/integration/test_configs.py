@@ -13,7 +13,9 @@ OUTER = ("callbacks.", "pytorch_lightning.", "torch.optim.", "timm.optim.")
 """Where targets of the outer groups may be."""
 OUTER_GROUPS = {"optimizer", "scheduler", "callbacks", "logger", "trainer", "experiment"}
 FILES = sorted(path.relative_to(config_dir()) for path in config_dir().rglob("*.yaml"))
-FILES = [path for path in FILES if path.parts[0] != "local"]
+NO_GROUPS = ("local", "hydra", "sweep")
+"""The user's own, Hydra's launchers, and W&B's sweeps (test_sweep_files.py)."""
+FILES = [path for path in FILES if path.parts[0] not in NO_GROUPS]
 PARTS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "experiment"]
 EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
 FRAME_LOSSES = [Path(f"loss/{name}.yaml") for name in ("bootstrapped_ce", "iou_ce", "mask_iou")]

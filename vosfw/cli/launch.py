@@ -12,12 +12,12 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vosfw.cli.cluster import awaited, check_launcher
 from vosfw.cli.job import Task, noted, part_of_sweep
-from vosfw.cli.processes import agreed, check_alone, restarted
+from vosfw.cli.processes import agreed, alone, check_alone, restarted, started_by
 from vosfw.config import compose, config_dir, with_engine
 from vosfw.errors import CheckpointError, ConfigError, OutputError, VosfwError
 
@@ -93,37 +93,6 @@ def borrowed(argv: list[str]) -> Iterator[None]:
         for handler in own:
             if handler not in root.handlers:
                 handler.close()
-
-
-@contextmanager
-def started_by(argv: list[str]) -> Iterator[None]:
-    """Let it look as if ``argv`` had started this process.
-
-    Lightning starts further processes (several GPUs) by what it finds in ``sys.argv`` and ``__main__``.
-    """
-    main = sys.modules["__main__"]
-    saved = sys.argv, main.__spec__
-    sys.argv = argv
-    if main.__spec__ is not None and main.__spec__.name.startswith(("vosfw.", "submitit.")):
-        main.__spec__ = None
-    try:
-        yield
-    finally:
-        sys.argv, main.__spec__ = saved
-
-
-@contextmanager
-def alone(script: str, own: Any) -> Iterator[None]:
-    """Let further processes of a sweep's run (several GPUs) take part in this run alone, not in the whole sweep.
-
-    Args:
-        script: That runs it.
-        own: Hydra's configuration of the run.
-    """
-    with read_write(own):
-        own.run.dir = own.runtime.output_dir
-    with started_by([script, *own.overrides.task]):
-        yield
 
 
 def report(error: VosfwError, code: int) -> int:

@@ -1,13 +1,16 @@
-"""Processes of one run that ``torchrun`` or ``srun`` started, each by itself: they agree on the run's folder."""
+"""Several processes of one run: started by ``torchrun`` or ``srun``, each by itself, or by Lightning."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
 from vosfw.errors import ConfigError
 
@@ -96,3 +99,34 @@ def _told(own: str) -> str:
     if is_first():
         store.compare_set(KEY, "", own)
     return str(store.get(KEY).decode())
+
+
+@contextmanager
+def started_by(argv: list[str]) -> Iterator[None]:
+    """Let it look as if ``argv`` had started this process.
+
+    Lightning starts further processes (several GPUs) by what it finds in ``sys.argv`` and ``__main__``.
+    """
+    main = sys.modules["__main__"]
+    saved = sys.argv, main.__spec__
+    sys.argv = argv
+    if main.__spec__ is not None and main.__spec__.name.startswith(("vosfw.", "submitit.")):
+        main.__spec__ = None
+    try:
+        yield
+    finally:
+        sys.argv, main.__spec__ = saved
+
+
+@contextmanager
+def alone(script: str, own: Any) -> Iterator[None]:
+    """Let further processes of a sweep's run (several GPUs) take part in this run alone, not in the whole sweep.
+
+    Args:
+        script: That runs it.
+        own: Hydra's configuration of the run.
+    """
+    with read_write(own):
+        own.run.dir = own.runtime.output_dir
+    with started_by([script, *own.overrides.task]):
+        yield
