@@ -130,12 +130,12 @@ def test_an_offline_run_holds_everything(tmp_path, nobody_is_logged_in):
     assert found.results["sequences"] == truth["sequences"] and len(truth["sequences"]) == 3
     (row,) = [row for row in history if "test/plain/j_and_f" in row]
     assert row["test/plain/j_and_f"] == truth["j_and_f"] and row["test/plain/videos/nrows"] == 3
-    next(away.rglob("files/tests/plain/results.json")).unlink()
+    next(away.glob("wandb/offline-run-*/files/tests/plain/results.json")).unlink()
     assert collect([str(away)])[0].scores == {
         "best": max(row["val/j_and_f"] for row in history if "val/j_and_f" in row)
     }
     # Killed in the middle of a record.
-    (file,) = away.rglob("run-*.wandb")
+    (file,) = away.glob("wandb/offline-run-*/run-*.wandb")
     file.write_bytes(file.read_bytes()[:-100])
     assert [each.problem for each in collect([str(away)])] == ["not finished"]
 

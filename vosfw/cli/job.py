@@ -65,7 +65,7 @@ def part_of_sweep(task: Task, config: DictConfig, hydra_config: Any) -> float | 
         logger.error(text)
         raise CompactHydraException(f"vosfw: {text}\nThe same command goes on with it.") from error
     finally:
-        if is_first():
+        if is_first() and not (before is not None and _told(sweep / "table.md", folder / FINISHED)):
             with_table(sweep)
     if config.get("figure") is not None and is_first():
         draw(sweep, config)
@@ -78,3 +78,8 @@ def with_table(sweep: Path) -> None:
         tabulate(gather(sweep), sweep)
     except VosfwError as error:
         logger.warning("no table of the sweep: %s", error)
+
+
+def _told(table: Path, note: Path) -> bool:
+    """Whether a table was made after a run was done."""
+    return table.is_file() and table.stat().st_mtime >= note.stat().st_mtime
