@@ -188,3 +188,12 @@ def test_two_nodes_train_as_two_processes_of_one(tmp_path):
     assert (folder / ".hydra" / "config.yaml").is_file() and (folder / "finished.json").is_file()
     expected, got = weights(tmp_path / "one"), weights(folder)
     assert expected.keys() == got.keys() and all(torch.equal(expected[key], got[key]) for key in got)
+
+
+@pytest.mark.slow
+def test_a_sweep_gives_each_run_two_processes(tmp_path):
+    run = [*SHORT, "trainer.max_steps=1", "trainer.devices=2", "trainer.strategy=ddp", f"output_dir={tmp_path / 'out'}"]
+    done = command("train.py", "-m", *run, f"hydra.sweep.dir={tmp_path / 'sweep'}", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.parent.name for path in tmp_path.rglob("finished.json")) == ["0", "1"]
+    assert not (tmp_path / "out").exists()

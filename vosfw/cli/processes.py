@@ -8,7 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, read_write
 
@@ -17,6 +19,8 @@ from vosfw.errors import ConfigError
 PATIENCE = timedelta(minutes=5)
 """How long a process waits for the first one to say where the run is."""
 KEY = "vosfw/run_dir"
+MEETING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""What Lightning tells the processes of a run."""
 
 
 def is_first() -> bool:
@@ -90,7 +94,7 @@ def agreed(config: DictConfig, overrides: Sequence[str]) -> list[str]:
 
 def _told(own: str) -> str:
     """The folder that the first process told torchrun's store; also when torchrun starts them again."""
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True):
         raise ConfigError("this torchrun shares no store with its processes: add run_dir=FOLDER, the same for all")
@@ -128,5 +132,14 @@ def alone(script: str, own: Any) -> Iterator[None]:
     """
     with read_write(own):
         own.run.dir = own.runtime.output_dir
-    with started_by([script, *own.overrides.task]):
-        yield
+    before = {name: os.environ.get(name) for name in MEETING}
+    try:
+        with started_by([script, *own.overrides.task]):
+            yield
+    finally:
+        # The next run has other processes.
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ |= {} if value is None else {name: value}

@@ -100,7 +100,9 @@ def _offline(path: Path) -> _Part:
     from google.protobuf.message import DecodeError
     from wandb.proto import wandb_internal_pb2
 
-    name, config, values, problem = path.stem.removeprefix("run-"), {}, [], "not finished"
+    config: dict[str, Any] = {}
+    values: list[float] = []
+    problem = "not finished"
     try:
         for data in _records(path.read_bytes()):
             record = wandb_internal_pb2.Record()
@@ -118,7 +120,7 @@ def _offline(path: Path) -> _Part:
                 problem = "" if code == 0 else f"failed: W&B noted exit code {code}"
     except (struct.error, DecodeError, json.JSONDecodeError) as error:
         raise DatasetError(f"'{path}' is no W&B file: {error}. Leave the run out, or name its folder.") from error
-    return _Part(path.parent, name, config, values, problem)
+    return _Part(path.parent, path.stem.removeprefix("run-"), config, values, problem)
 
 
 def _records(data: bytes) -> Iterator[bytes]:
