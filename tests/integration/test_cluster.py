@@ -11,7 +11,7 @@ import sys
 import fake_slurm
 import pytest
 import torch
-from runs import ROOT, TRAIN, command, curve, weights
+from runs import EVALUATE, ROOT, TRAIN, command, curve, weights
 from torch.distributed import TCPStore
 
 from vosfw.cli import cluster, processes
@@ -20,6 +20,7 @@ from vosfw.cli.main import main as vosfw
 from vosfw.cli.train import main as train
 from vosfw.config import compose
 from vosfw.errors import ConfigError
+from vosfw.ledger import Ledger
 
 SHORT = [*TRAIN, "trainer.limit_val_batches=0", "~callbacks.best", "data.num_workers=0"]
 RUN = [*SHORT, "trainer.max_steps=4", "callbacks.last.every_n_steps=2"]
@@ -51,11 +52,19 @@ def test_a_run_of_a_sweep_that_was_stopped_goes_on_where_it_was(tmp_path, monkey
     assert sorted(curve(sweep / "0", pattern="csv/version_2/metrics.csv")) == [0, 1, 2, 3]
 
 
+def test_a_run_that_slurm_requeued_goes_on(tmp_path, monkeypatch):
+    options = [*RUN, *stopped(tmp_path, "SIGUSR2"), f"run_dir={tmp_path / 'run'}"]
+    before = signal.signal(signal.SIGUSR2, lambda *_: sys.exit(-1))
+    try:
+        assert train(options) == -1
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert train(options) == 0
+    assert sorted(curve(tmp_path / "run", pattern="csv/version_1/metrics.csv")) == [2, 3]
+
+
 def test_an_evaluation_of_a_sweep_that_was_stopped_goes_on_behind_the_videos_that_are_done(tmp_path, monkeypatch):
-    from runs import EVALUATE
-
-    from vosfw.ledger import Ledger
-
     added, add = [], Ledger.add
     options = [*EVALUATE, "model=copy_first", f"hydra.sweep.dir={tmp_path}", "-m"]
 

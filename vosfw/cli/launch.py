@@ -38,12 +38,13 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
     options = get_args_parser().parse_args(arguments)
     own_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        launcher = check_launcher(options.overrides, multirun=options.multirun)
+        shown = options.cfg or options.info
+        launcher = "" if shown else check_launcher(options.overrides, multirun=options.multirun)
         if options.multirun:
             check_alone()
         elif not (options.help or options.hydra_help or options.config_dir or options.config_name):
             config = composed(config_name, options.overrides)
-            if not options.cfg and not options.info:
+            if not shown:
                 own = resumed(config, options.overrides)
                 arguments += [*own, *agreed(config, [*options.overrides, *own])]
                 check_writable(Path(config.run_dir))
