@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Integer
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -45,6 +45,8 @@ class FrameResult(NamedTuple):
     """On the host; None where nothing is known."""
     predicted: bool
     """False for a frame that was given."""
+    probs: Float[Tensor, "O Y X"]
+    """Class probabilities at the video's own size, on the device, background first; 0 of slots not yet in use."""
 
 
 class FrameCallback(pl.Callback):
@@ -71,6 +73,9 @@ class VOSModule(pl.LightningModule):
         composition: ``name``, ``model`` and ``engine`` as plain containers, stored in every checkpoint.
         compile: Options of ``torch.compile`` for the network's methods; None leaves them alone.
         no_decay: Patterns of names (such as ``*.beta``) of parameters of the network without weight decay.
+
+    Raises:
+        ConfigError: If an engine cannot go with the network.
     """
 
     def __init__(
@@ -87,6 +92,8 @@ class VOSModule(pl.LightningModule):
         no_decay: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        for options in (engine, engine if train_engine is None or loss is None else train_engine):
+            options.check(segmenter)
         self.segmenter = segmenter
         self.engine = engine
         self.train_engine = train_engine or engine
@@ -242,7 +249,8 @@ class VOSModule(pl.LightningModule):
                 step = next(steps, None)
                 if step is None:
                     break
-                labels = self.engine.labels(step, geometry)[0]
+                probs = self.engine.publish(step, geometry)
+                labels = self.engine.label_map(step, probs)[0]
                 if labels.is_cuda:
                     torch.cuda.synchronize(labels.device)
                 self._seconds += time.perf_counter() - start
@@ -258,9 +266,10 @@ class VOSModule(pl.LightningModule):
                         starts=[video.frames[start] for start in video.introduced.values()],
                         groups=[video.groups.get(id_, "") for id_ in video.ids],
                     )
-                result = FrameResult(video, step.frame, labels, truth, step.predicted)
+                result = FrameResult(video, step.frame, labels, truth, step.predicted, probs[0])
                 for callback in watchers:
                     callback.on_frame(self.trainer, self, result)
+                del result, probs  # which would take memory beside those of the next frame
         finally:
             source.close()
         if self.ledger is not None and stage == "test" and metric is not None:

@@ -18,6 +18,7 @@ from vosfw.cli.reuse import keep, kept, take
 from vosfw.cli.tracking import code_version, log_tests, prepare_wandb, started_with, tracked
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
+from vosfw.contract import check_loss, check_parts
 from vosfw.errors import CheckpointError, ConfigError
 from vosfw.hub import load_encoder, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
@@ -57,6 +58,8 @@ def train(config: DictConfig) -> float | None:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     checkpoint = resume_path(config)
     model = config.model if checkpoint is None else OmegaConf.create(without_downloads(to_container(config.model)))
+    check_parts(model)
+    check_loss(config.loss)
     segmenter: Segmenter[Any] = instantiate(model)
     if config.weights is not None and checkpoint is None:
         load_weights(segmenter, read_checkpoint(Path(config.weights)))
