@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
 import vosfw
-from vosfw.cli.runs import RESULTS, SCORES
+from vosfw.cli.results import RESULTS, SCORES
 from vosfw.cli.sweep import parsed
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from vosfw.cli.runs import BEST, RESULTS, Run, scored
+from vosfw.cli.results import RESULTS
+from vosfw.cli.runs import BEST, Run, scored
 from vosfw.errors import DatasetError, UnsupportedError, VosfwError
 
 METRIC = "val/j_and_f"
