@@ -1,4 +1,4 @@
-"""Parts swap across papers: every legal pair of choices trains a step and is evaluated, every other one is refused."""
+"""Parts swap across papers: all legal pairs of choices train and are evaluated, what is refused is told why."""
 
 import itertools
 import re
