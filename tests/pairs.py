@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Iterator
 
+from small_matching import sizes
+
 from vosfw.config import choices, compose
 from vosfw.contract import fitting, roles, target
 
@@ -140,36 +142,26 @@ def small_memory(row: Row) -> list[str]:
     encoder, value, decoder = row["model/encoder"], row["model/value_encoder"], row["model/decoder"]
     stride = 16 if encoder in STRIDE16 else 4 if encoder in DEEP else 8
     levels = {"small": 2}.get(encoder, 3) if encoder not in DEEP else 2
-    sizes = ["model.key_dim=8", "model.value_dim=16", "model.grid_multiple=16", *small_encoder(encoder)]
+    chosen = ["model.key_dim=8", "model.value_dim=16", "model.grid_multiple=16", *small_encoder(encoder)]
     if value == "patch":
-        sizes += [f"model.value_encoder.stride={stride}"]
+        chosen += [f"model.value_encoder.stride={stride}"]
     elif value == "stcn_small":
-        sizes += [f"model.value_encoder.trunk.widths={[8] * (stride.bit_length() - 1)}"]
+        chosen += [f"model.value_encoder.trunk.widths={[8] * (stride.bit_length() - 1)}"]
     else:
-        sizes += ["model.value_encoder.trunk.name=resnet18"]
-    sizes += ["model.decoder.width=8"] if decoder == "stm" else [f"model.decoder.widths={[8] * levels}"]
+        chosen += ["model.value_encoder.trunk.name=resnet18"]
+    chosen += ["model.decoder.width=8"] if decoder == "stm" else [f"model.decoder.widths={[8] * levels}"]
     if row["model/refiner"].startswith("intra_clip"):
-        sizes += ["model.refiner.key_dim=16", "model.refiner.window=[2,2,2]"]
-    return sizes
+        chosen += ["model.refiner.key_dim=16", "model.refiner.window=[2,2,2]"]
+    return chosen
 
 
 def small_matching(row: Row) -> list[str]:
     """Sizes of a matching network's parts."""
-    stages = 3 if row["model/ensembler"] == "cfbi" else 2
-    sizes = [
-        "model.embedding_dim=8",
-        f"model.ensembler.widths={[16] * stages}",
-        f"model.ensembler.dilations={[[1]] * stages}",
-        "model.ensembler.out_channels=16",
-        "model.ensembler.prehead=8",
-        "model.decoder.width=16",
-        "model.decoder.skip_width=8",
-        *small_encoder(row["model/encoder"]),
-    ]
+    chosen = [*sizes(3 if row["model/ensembler"] == "cfbi" else 2), *small_encoder(row["model/encoder"])]
     matcher = row["model/matcher"]
     if matcher in ("pixel", "aoc", "aoc_released"):
         place = {"pixel": "", "aoc": "pixel.", "aoc_released": "matchers.pixel."}[matcher]
-        sizes += [f"model.matcher.{place}windows=[1,2]"]
+        chosen += [f"model.matcher.{place}windows=[1,2]"]
     if matcher == "aoc":
-        sizes += ["model.matcher.levels=[1,4,pixel]"]
-    return sizes
+        chosen += ["model.matcher.levels=[1,4,pixel]"]
+    return chosen

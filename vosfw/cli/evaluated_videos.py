@@ -1,6 +1,6 @@
 """The videos that a run was evaluated on, built again from what it recorded, with the masks that it wrote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from vosfw.cli.evaluated import Evaluation
+from vosfw.cli.runs import MISSING, select
 from vosfw.cli.sweep import hydra_yaml, parsed
 from vosfw.cli.tests import changed
 from vosfw.config import check_targets, choose, instantiate, to_container
@@ -161,14 +162,5 @@ def check_overrides(overrides: Sequence[str], evaluations: Sequence[Evaluation])
         key, found, _ = override.partition("=")
         if not found or not key.startswith("data."):
             raise ConfigError(f"--set {override}: wanted data.NAME=VALUE, such as data.root=DIR")
-        if not any(_has(each.run.config, key) for each in evaluations):
+        if all(select(each.run.config, key) is MISSING for each in evaluations):
             raise ConfigError(f"--set {override}: no run has an option {key}")
-
-
-def _has(config: Mapping[str, Any], key: str) -> bool:
-    found: Any = config
-    for part in key.split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            return False
-        found = found[part]
-    return True
