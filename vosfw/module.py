@@ -92,7 +92,7 @@ class VOSModule(pl.LightningModule):
         composition: Mapping[str, Any] | None = None,
         compile: Mapping[str, Any] | None = None,
         no_decay: Sequence[str] = (),
-        layer_lr: Mapping[str, float | None] | None = None,
+        layer_lr: Mapping[str, float | int | None] | None = None,
         freeze: Sequence[str] = (),
         *,
         frozen_statistics: bool = False,
@@ -231,7 +231,7 @@ class VOSModule(pl.LightningModule):
         checkpoint["vosfw"] = {"version": 1, **self.composition}
         if self.validated is not None:
             step, result = self.validated
-            checkpoint["val"] = {"step": step, "j_and_f": result.j_and_f, "j": result.j, "f": result.f}
+            checkpoint["val"] = {"step": step, **result.brief()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another composition, or of other groups of parameters.

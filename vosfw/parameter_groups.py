@@ -72,7 +72,7 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(named | whole))
 
 
-def groups(network: nn.Module, layer_lr: Mapping[str, float | None], no_decay: Sequence[str]) -> list[dict[str, Any]]:
+def groups(network: nn.Module, layer_lr: Mapping[str, float | int | None], no_decay: Sequence[str]) -> list[dict[str, Any]]:
     """The parameters that are trained, in groups for an optimiser.
 
     Args:
@@ -89,9 +89,9 @@ def groups(network: nn.Module, layer_lr: Mapping[str, float | None], no_decay: S
     place = dict.fromkeys(trained, REST)
     factors = {REST: 1.0} | {pattern: factor for pattern, factor in layer_lr.items() if factor is not None}
     for pattern, factor in list(factors.items())[1:]:
-        if not isinstance(factor, float | int) or factor <= 0:
+        if factor <= 0:
             raise ConfigError(
-                f"layer_lr: the factor of {pattern!r} is {factor!r}; wanted a number above 0 (freeze stops parts)"
+                f"layer_lr: the factor of {pattern!r} is {factor}; wanted a number above 0 (freeze stops parts)"
             )
         place |= {name: pattern for name in select(network, pattern, "layer_lr") if name in trained}
     found: list[dict[str, Any]] = []

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,6 @@ from vosfw.config import to_container
 from vosfw.data.files import replacing
 from vosfw.errors import ConfigError
 from vosfw.hub import save
-from vosfw.metrics.result import JAndFResult
 from vosfw.module import VOSModule
 
 logger = logging.getLogger(__name__)
@@ -24,8 +22,6 @@ FIGURES = ("j_and_f", "j", "f")
 START = "before.safetensors"
 """Beside the run's checkpoints."""
 NOTE = "before_after.json"
-
-Figures = dict[str, float | None]
 
 
 class BeforeAfter:
@@ -82,7 +78,7 @@ class BeforeAfter:
             for stage, run in (("val", self.trainer.validate), ("test", self.trainer.test)):
                 if self.names.get(stage) is not None:
                     run(self.module, datamodule=self.datamodule, verbose=False)
-                    self.found["before"][stage] = _figures(self.module.result)
+                    self.found["before"][stage] = _brief(self.module)
             self._write()
         for callback in self.trainer.callbacks:
             score = self.found["before"]["val"]["j_and_f"]
@@ -97,21 +93,21 @@ class BeforeAfter:
             if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
                 logger.info("stopped at step %d: no rise in %d validations", self.trainer.global_step, callback.patience)
         content = torch.load(self.best.best_model_path, map_location="cpu", weights_only=True)
-        after = {"val": {name: _plain(content["val"][name]) for name in FIGURES}}
+        after = {"val": dict(content["val"])}
         if self.names.get("test") is not None:
             self.module.load_state_dict(content["state_dict"])
             self.trainer.test(self.module, datamodule=self.datamodule, verbose=False)
-            after["test"] = _figures(self.module.result)
-        self.found |= {"after": after, "step": int(content["val"]["step"])}
+            after["test"] = _brief(self.module)
+        self.found |= {"step": after["val"].pop("step"), "after": after}
         verdict = judge(self.found, self.names, self.folder / "checkpoints" / START, Path(self.best.best_model_path))
         self.found |= verdict._asdict()
         self._write()
         scores = {
-            f"{when}/{stage}_{name}": value
+            f"{when}/{stage}_{name}": figures[name]
             for when in ("before", "after")
             for stage, figures in self.found[when].items()
-            for name, value in figures.items()
-            if value is not None
+            for name in FIGURES
+            if figures[name] is not None
         }
         for log in self.trainer.loggers:
             log.log_metrics(scores, step=self.trainer.global_step)
@@ -168,9 +164,7 @@ def to_text(found: dict[str, Any], names: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _figures(result: JAndFResult | None) -> Figures:
-    return {name: None if result is None else _plain(getattr(result, name)) for name in FIGURES}
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def _brief(module: VOSModule) -> dict[str, Any]:
+    if module.result is None:
+        raise ConfigError("before_after: there is nothing to score; set metrics=davis17, or before_after=null")
+    return module.result.brief()

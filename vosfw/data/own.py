@@ -31,6 +31,8 @@ class Split(NamedTuple):
     train: tuple[str, ...]
     val: tuple[str, ...]
     why: str
+    cut: bool = False
+    """Both are the same videos, of which validation has the end and training the rest."""
 
 
 def own_videos(
@@ -67,7 +69,7 @@ def own_videos(
         DatasetError: If files are missing or do not fit together, or there are too few masks.
     """
     if not 0 <= hold_out < 1:
-        raise ConfigError(f"data.hold_out is {hold_out}; wanted a share in [0, 1)")
+        raise ConfigError(f"hold_out is {hold_out}; wanted a share in [0, 1)")
     root = data_root(root)
     layout = guess_layout(root) if layout is None else layout
     present, usable, lists = _found(root, layout)
@@ -76,7 +78,7 @@ def own_videos(
     dataset = _open(root, layout, names, resize_masks=resize_masks)
     if part == "train" and process()[0] == 0:
         logger.info("training on %s; validation on %s (%s)", _told(split.train), _told(split.val), split.why)
-    if split.train != split.val or not hold_out:
+    if not split.cut:
         return dataset
     return SpanDataset(dataset, [_span(*video, hold_out, part) for video in _videos(dataset)])
 
@@ -135,15 +137,15 @@ def choose_split(
             "Annotate more frames of a video."
         )
     if not hold_out:
-        why = "data.hold_out=0: the scores are on what is trained on and say nothing of other videos"
+        why = "hold_out=0: the scores are on what is trained on and say nothing of other videos"
         return Split(tuple(usable), tuple(usable), why)
     if len(usable) < FEW:
         why = f"fewer than {FEW} videos: the last {hold_out:.0%} of each one's masks are held out"
-        return Split(tuple(usable), tuple(usable), why)
+        return Split(tuple(usable), tuple(usable), why, cut=True)
     count = max(1, round(hold_out * len(usable)))
     held = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
     parts = [tuple(video for i, video in enumerate(usable) if (i in held) == out) for out in (False, True)]
-    return Split(*parts, f"no lists: {count} of {len(usable)} videos held out, data.split_seed={seed}")
+    return Split(*parts, f"no lists: {count} of {len(usable)} videos held out, split_seed={seed}")
 
 
 def _found(root: Path, layout: Layout) -> tuple[list[str], list[str], dict[str, Path]]:
@@ -184,7 +186,7 @@ def _span(name: str, length: int, annotated: Sequence[int], hold_out: float | in
     if len(annotated) < 2 * LEAST:
         raise DatasetError(
             f"'{name}' has {len(annotated)} masks; to train and to validate on a video it takes {2 * LEAST}. Annotate "
-            f"more frames, or {FEW} videos, or set data.hold_out=0 to validate on what is trained on."
+            f"more frames, or {FEW} videos, or set data.train.parts.own.hold_out=0 to validate on what is trained on."
         )
     count = min(max(round(hold_out * len(annotated)), LEAST), len(annotated) - LEAST)
     cut = annotated[-count]
