@@ -10,7 +10,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 # integration), so that both are busy to the end.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-all bench lint clean
+.PHONY: setup demo docs test test-all bench lint clean
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -23,6 +23,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/vosfw demo
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html in a browser; it needs no server"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -41,4 +45,4 @@ bench: $(READY)
 	for file in tests/benchmark/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -108,6 +108,14 @@ def explain(message: str, overrides: Sequence[str]) -> str:
         if known and value not in known and f"'{folder}/{value}'" in message:
             near = difflib.get_close_matches(value, known, n=3, cutoff=0.4) or known
             hints.append(f"{group}={value}: no such choice; did you mean {' or '.join(near)}?")
+    part = re.search(r"Could not override '(\w+)/(\w+)'\. No match in the defaults list", message)
+    if part and (config_dir() / part[1] / part[2]).is_dir():
+        chosen = [override for override in overrides if "/" not in override.partition("=")[0]]
+        parts = [key for key in _keys(chosen, part[1]) if (config_dir() / part[1] / key).is_dir()]
+        hints.append(
+            f"{part[1]}/{part[2]}: this {part[1]} has no such part; it has {', '.join(parts) or 'no parts to choose'}."
+        )
+        return "\n".join(hints)
     unknown = re.search(r"Could not override '([\w.]+\.\w+)'", message)
     if unknown:
         parent, _, key = unknown[1].rpartition(".")

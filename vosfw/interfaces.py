@@ -112,6 +112,12 @@ class ValueEncoder(nn.Module, ABC):
     """Frame and object masks to what memory stores. ``key`` has ``g`` = 1 group when it depends on the frame alone."""
 
     out_channels: int
+    stride: int
+    """Pixels per cell; that of the encoder's coarsest level."""
+    multiple: int = 1
+    """Input sides must be multiples of it."""
+    shows_mask: bool = False
+    """Whether a value's first channel is the object's mask, in -1..1."""
 
     def prepare(self, features: Features) -> tuple[Float[Tensor, "F _C _h _w"], ...]:
         """What ``forward`` needs of a frame (T = 1) whatever the masks; taken from ``features.write`` if there."""
@@ -136,9 +142,18 @@ class Memory(nn.Module, ABC, Generic[BankT]):
 
     @abstractmethod
     def write(
-        self, bank: BankT, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
+        self,
+        bank: BankT,
+        key: Float[Tensor, "B g Ck h w"],
+        value: Float[Tensor, "B k Cv h w"],
+        trusted: Bool[Tensor, "B h w"] | None = None,
+        *,
+        keep: bool,
     ) -> BankT:
-        """The bank with one more frame: permanent (which clears the transient entry), or as the transient entry."""
+        """The bank with one more frame: permanent (which clears the transient entry), or as the transient entry.
+
+        Cells that are not ``trusted`` (None for all) are not read, but where a query has no others.
+        """
 
     @abstractmethod
     def append(self, bank: BankT, key: Float[Tensor, "B Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> BankT:
@@ -168,6 +183,9 @@ class Refiner(nn.Module, ABC):
 
 class Decoder(nn.Module, ABC):
     """Read-out and frame features to one logit map per object."""
+
+    wants_mask: bool = False
+    """Whether it needs values that show the object's mask (``ValueEncoder.shows_mask``)."""
 
     @abstractmethod
     def prepare(self, skips: tuple[Float[Tensor, "B T _C _h _w"], ...]) -> tuple[Float[Tensor, "F _E _y _x"], ...]:

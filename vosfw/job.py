@@ -3,7 +3,7 @@
 import json
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Job(Unfinished):
         read: Callable[[int], Tensor],
         order: Sequence[int],
         given: Mapping[int, Integer[np.ndarray, "Y X"]],
+        absent: Mapping[int, Collection[int]],
         take: Callable[[int, Prediction], None],
         bar: Any,
     ) -> set[int]:
@@ -47,6 +48,7 @@ class Job(Unfinished):
             read: Reads a frame.
             order: Frames, in the order in which they are seen.
             given: Masks by frame.
+            absent: Ids of objects that are not in view, by frame.
             take: Called with every frame and its prediction; may be called again for frames seen before a stop.
             bar: Progress bar.
         """
@@ -61,6 +63,8 @@ class Job(Unfinished):
         for place, frame in enumerate(prefetch(read, order[start:]), start):
             if order[place] in given:
                 predictor.add_object(given[order[place]])
+            for id_ in set(absent.get(order[place], ())) & set(predictor.ids):
+                predictor.add_object(np.zeros(frame.shape[1:], np.bool_), id=id_)
             for prediction in predictor.step(frame):
                 take(order[prediction.index], prediction)
             bar.update()
@@ -82,13 +86,20 @@ class Job(Unfinished):
 
 
 def describe(
-    *, frames: int, given: Mapping[int, Integer[np.ndarray, "Y X"]], model: Segmenter[Any], engine: Engine, both: bool
+    *,
+    frames: int,
+    given: Mapping[int, Integer[np.ndarray, "Y X"]],
+    absent: Mapping[int, Collection[int]],
+    model: Segmenter[Any],
+    engine: Engine,
+    both: bool,
 ) -> dict[str, str]:
     """What makes two segmentations the same."""
     masks = {t: zlib.crc32(np.ascontiguousarray(ids, np.int32).tobytes()) for t, ids in sorted(given.items())}
     return {
         "frames": str(frames),
         "masks": str(masks),
+        "absent": str({t: sorted(ids) for t, ids in sorted(absent.items())}),
         "weights": str(checksum(model)),
         "engine": json.dumps(as_plain(engine), sort_keys=True),
         "both": str(both),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Integer
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -46,6 +46,8 @@ class FrameResult(NamedTuple):
     """On the host; None where nothing is known."""
     predicted: bool
     """False for a frame that was given."""
+    probs: Float[Tensor, "O Y X"]
+    """Class probabilities at the video's own size, on the device, background first; 0 of slots not yet in use."""
 
 
 class FrameCallback(pl.Callback):
@@ -77,7 +79,7 @@ class VOSModule(pl.LightningModule):
         frozen_statistics: All batch norms keep their running statistics; their affine parameters still learn.
 
     Raises:
-        ConfigError: If ``freeze`` names nothing, or everything.
+        ConfigError: If an engine cannot go with the network, or ``freeze`` names nothing, or everything.
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class VOSModule(pl.LightningModule):
         frozen_statistics: bool = False,
     ) -> None:
         super().__init__()
+        for options in (engine, engine if train_engine is None or loss is None else train_engine):
+            options.check(segmenter)
         self.segmenter = segmenter
         self.engine = engine
         self.train_engine = train_engine or engine
@@ -281,7 +285,8 @@ class VOSModule(pl.LightningModule):
                 step = next(steps, None)
                 if step is None:
                     break
-                labels = self.engine.labels(step, geometry)[0]
+                probs = self.engine.publish(step, geometry)
+                labels = self.engine.label_map(step, probs)[0]
                 if labels.is_cuda:
                     torch.cuda.synchronize(labels.device)
                 self._seconds += time.perf_counter() - start
@@ -297,9 +302,10 @@ class VOSModule(pl.LightningModule):
                         starts=[video.frames[start] for start in video.introduced.values()],
                         groups=[video.groups.get(id_, "") for id_ in video.ids],
                     )
-                result = FrameResult(video, step.frame, labels, truth, step.predicted)
+                result = FrameResult(video, step.frame, labels, truth, step.predicted, probs[0])
                 for callback in watchers:
                     callback.on_frame(self.trainer, self, result)
+                del result, probs  # which would take memory beside those of the next frame
         finally:
             source.close()
         if self.ledger is not None and stage == "test" and metric is not None:

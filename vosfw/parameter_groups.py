@@ -72,7 +72,9 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(named | whole))
 
 
-def groups(network: nn.Module, layer_lr: Mapping[str, float | int | None], no_decay: Sequence[str]) -> list[dict[str, Any]]:
+def groups(
+    network: nn.Module, layer_lr: Mapping[str, float | int | None], no_decay: Sequence[str]
+) -> list[dict[str, Any]]:
     """The parameters that are trained, in groups for an optimiser.
 
     Args:

@@ -56,6 +56,7 @@ class Predictor:
         self.engine: Engine = engine or model.default_engine or Engine()
         if short_side is not None:
             self.engine = self.engine.replace(short_side=short_side)
+        self.engine.check(self.model)
         self.reset()
 
     def reset(self) -> None:
@@ -82,7 +83,8 @@ class Predictor:
         Where masks of several calls overlap, the later one wins.
 
         Args:
-            mask: Bool [Y, X] with ``id``, or an integer map of ids (0 background, 255 unlabelled) without.
+            mask: Bool [Y, X] with ``id``, or an integer map of ids (0 background, 255 unlabelled) without. All False
+                for the ``id`` of a known object says that it is not in view.
             id: The object's id, from 1.
 
         Raises:
@@ -98,7 +100,7 @@ class Predictor:
                 raise DatasetError(f"object id {id} is not usable; wanted a whole number from 1")
             if array.ndim != 2:
                 raise DatasetError(f"the mask of object {id} has shape {array.shape}; wanted height x width")
-            new = {id: array.astype(bool)} if array.any() else {}
+            new = {id: array.astype(bool)} if array.any() or id in self.ids else {}
         if not new:
             raise DatasetError(
                 "the mask holds no object: every pixel is background. Give a mask with at least one object."

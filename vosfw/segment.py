@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vosfw.data.files import cannot_write
-from vosfw.data.index import mask_pictures
-from vosfw.data.io import FRAME_SUFFIXES, VideoFile, read_frame, read_mask, write_mask, write_video
+from vosfw.data.index import frame_files, mask_pictures
+from vosfw.data.io import VideoFile, read_frame, read_mask, write_mask, write_video
 from vosfw.data.overlay import overlay as draw_overlay
 from vosfw.data.prefetch import prefetch
 from vosfw.errors import DatasetError
@@ -52,15 +52,13 @@ class Segmentation:
         return self.frames / max(self.seconds, 1e-9)
 
 
-class _Frames:
+class Frames:
     """The frames of a video file or of a folder of pictures."""
 
     def __init__(self, source: Path) -> None:
         self.file: VideoFile | None = None
         if source.is_dir():
-            self.paths = sorted(path for path in source.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
-            if not self.paths:
-                raise DatasetError(f"no frames (.jpg, .png) in {source}. Give a folder of pictures or a video file.")
+            self.paths = frame_files(source)
             self.names = [path.stem for path in self.paths]
         else:
             self.file = VideoFile(source)
@@ -103,6 +101,7 @@ def segment_video(
     both: bool = False,
     resume: bool = False,
     resize_masks: bool = False,
+    absent: Mapping[int, Collection[int]] | None = None,
     watch: Callable[[str, Prediction], None] | None = None,
     progress: bool = False,
 ) -> Segmentation:
@@ -120,6 +119,7 @@ def segment_video(
         both: Propagate backwards in time too; ``vosfw.two_way.TwoWay`` tells how the runs are merged.
         resume: Go on where an interrupted run into the same folder was; the result is the same as in one go.
         resize_masks: Resize masks of another size than the video, by nearest neighbour, instead of refusing them.
+        absent: Ids of objects that are out of view in a frame, by its number; a mask without them says nothing of them.
         watch: Called with the name of each frame and its prediction as the work goes on, in the order of the work; with
             ``both``, before the two runs are merged.
         progress: Show a progress bar with frames per second.
@@ -129,16 +129,16 @@ def segment_video(
         OutputError: If a result cannot be written.
         ConfigError: If ``resume`` is asked for in a folder that holds another job.
     """
-    frames, out = _Frames(Path(video)), Path(out)
+    frames, out = Frames(Path(video)), Path(out)
     first = frames(0)
-    given = _read_masks(frames, masks, (first.shape[1], first.shape[2]), resize=resize_masks)
+    given = read_masks(frames, masks, (first.shape[1], first.shape[2]), resize=resize_masks)
     _require_space(out)
     start, count = time.perf_counter(), len(frames.names)
 
     def predictor() -> Predictor:
         return Predictor(model, device=device, short_side=short_side)
 
-    about = describe(frames=count, given=given, model=model, engine=predictor().engine, both=both)
+    about = describe(frames=count, given=given, absent=absent or {}, model=model, engine=predictor().engine, both=both)
     job = Job(out, about, resume=resume)
     two_way = TwoWay(job.folder / "backward", list(given)) if both else None
     forward = range(0, count)
@@ -168,7 +168,7 @@ def segment_video(
     with tqdm(total=len(backward) + count, unit="frame", disable=not progress, desc="segment") as bar:
         for name, order, take in (("backward", backward, take_backward), ("forward", forward, take_forward)):
             if order:
-                ids |= job.propagate(name, predictor, frames, order, given, partial(watched, take), bar)
+                ids |= job.propagate(name, predictor, frames, order, given, absent or {}, partial(watched, take), bar)
     if overlay is not None:
         _draw(frames, out, Path(overlay), (first.shape[1], first.shape[2]), progress=progress)
     job.finish()
@@ -183,7 +183,7 @@ def segment_video(
     )
 
 
-def _draw(frames: _Frames, out: Path, path: Path, size: tuple[int, int], *, progress: bool) -> None:
+def _draw(frames: Frames, out: Path, path: Path, size: tuple[int, int], *, progress: bool) -> None:
     """A video of the frames with the written masks over them."""
     with write_video(path, frames.fps, size) as film:
         order = range(len(frames.names))
@@ -194,8 +194,8 @@ def _draw(frames: _Frames, out: Path, path: Path, size: tuple[int, int], *, prog
             film.add(draw_overlay(frame, read_mask(mask)) if mask.is_file() else frame)
 
 
-def _read_masks(
-    frames: _Frames, masks: Any, size: tuple[int, int], *, resize: bool
+def read_masks(
+    frames: Frames, masks: Any, size: tuple[int, int], *, resize: bool
 ) -> dict[int, Integer[np.ndarray, "Y X"]]:
     """Every given mask by frame number, checked."""
     if isinstance(masks, str | Path):
@@ -217,7 +217,7 @@ def _read_masks(
     return found
 
 
-def _mask_files(frames: _Frames, source: Path) -> Iterator[tuple[int | str, Path]]:
+def _mask_files(frames: Frames, source: Path) -> Iterator[tuple[int | str, Path]]:
     if not source.is_dir():
         yield 0, source
         return

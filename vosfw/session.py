@@ -12,7 +12,7 @@ from torch import Tensor
 from vosfw.data.files import cannot_write, replacing
 from vosfw.errors import CheckpointError
 
-FORMAT = 2
+FORMAT = 3
 
 
 def write_session(path: Path, content: Mapping[str, Any]) -> None:

@@ -72,7 +72,9 @@ def test_from_safetensors_and_on_from_its_checkpoint(tmp_path, own, capsys):
     assert list(found["after"]["val"]["videos"]) == list(found["before"]["val"]["videos"])
 
     best = first / "checkpoints" / "best.ckpt"
-    assert main([*options, f"ckpt_path={best}", "model.memory.top_k=3", "trainer.max_steps=2", f"run_dir={second}"]) == 0
+    assert (
+        main([*options, f"ckpt_path={best}", "model.memory.top_k=3", "trainer.max_steps=2", f"run_dir={second}"]) == 0
+    )
     assert note(second)["before"]["val"]["j_and_f"] != found["before"]["val"]["j_and_f"]
     assert hub.read_checkpoint(second / "checkpoints" / "best.ckpt").model["memory"]["top_k"] == 3
     text = capsys.readouterr().out
@@ -126,9 +128,7 @@ def test_a_killed_run_goes_on(tmp_path, own, monkeypatch):
         (["ckpt_path={start}", "weights={start}"], "leave weights"),
         (["ckpt_path={start}", "start=anew"], "wanted resume or weights"),
         (["ckpt_path={start}", "freeze=[encodr.*]"], "did you mean encoder.*"),
-        (["ckpt_path={start}", "freeze=[*]"], "leaves nothing to train"),
         (["ckpt_path={start}", "trainer.val_check_interval=50"], "trainer.val_check_interval <= trainer.max_steps"),
-        (["ckpt_path={start}", "callbacks.best=null"], "keep callbacks.best"),
         (["ckpt_path={start}", "before_after.val=null"], "wanted {val: NAME"),
         (["ckpt_path=last"], "no run under"),
         (["ckpt_path=last", "-m"], "in a sweep"),
@@ -148,8 +148,7 @@ def found(old, new, test_old=0.9, test_new=0.85):
     values = {"before": (old, test_old), "after": (new, test_new)}
     return {
         when: {
-            stage: {"j_and_f": value, "j": value, "f": None}
-            for stage, value in zip(("val", "test"), pair, strict=True)
+            stage: {"j_and_f": value, "j": value, "f": None} for stage, value in zip(("val", "test"), pair, strict=True)
         }
         for when, pair in values.items()
     } | {"step": 50}

@@ -37,7 +37,11 @@ def test_it_holds_packages_configs_and_types(installed):
         "vosfw/_configs/train.yaml",
         "vosfw/weights/embedded.safetensors",
         "vosfw/py.typed",
-        "vosfw/page.html",
+        "vosfw/report/page.html",
+        "vosfw/report/viewer.js",
+        "vosfw/annotate/page.html",
+        "vosfw/annotate/main.js",
+        "vosfw/annotate/style.css",
         "callbacks/__init__.py",
     ):
         assert (site / path).is_file(), path

@@ -117,7 +117,9 @@ def test_clip(fixtures, network):
     known = torch.from_numpy(fixtures.rules.onehot(labels, int(labels.max())))[:1]
     features = network.encode(frames_of(images)).at(0)
     # Of object 1 among three: its value knows the others.
-    state = network.init_state(features, ObjectMasks(known, torch.ones(1, 3, dtype=torch.bool), known[:, :1]))
+    state = network.init_state(
+        features, ObjectMasks(known, torch.ones(1, 3, dtype=torch.bool), torch.ones_like(known[:, :1]))
+    )
     logits, _ = network.segment(network.encode(frames_of(clip)), state)
     # Aggregation keeps the odds of every object.
     probs = logits[0, :, 1, ::2, ::2].sigmoid()

@@ -108,7 +108,9 @@ def test_memory_read(fixtures, remembered):
         weight = dot_similarity(rows, key[sample : sample + 1]).softmax(-1)
         wanted = torch.from_numpy(fixtures.modules["memory/synthetic_p"][sample])
         torch.testing.assert_close(weight[0].t(), wanted, atol=1e-4, rtol=1e-4)
-        read = SpaceTimeMemory().attend(rows, key[sample : sample + 1], stored[sample : sample + 1], (1, 4, 5))
+        read = SpaceTimeMemory().attend(
+            rows, key[sample : sample + 1], stored[sample : sample + 1], torch.zeros(1, 30), (1, 4, 5)
+        )
         got = torch.cat([read[0].t().unflatten(1, (4, 5)), own[sample]])[::16]
         wanted = torch.from_numpy(fixtures.modules["memory/synthetic_out_c16"][sample])
         torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)

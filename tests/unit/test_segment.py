@@ -5,10 +5,11 @@ from doubles import ClipDouble, KeyDouble
 from PIL import Image
 from scenes import ToyVideo
 
+import vosfw
 from vosfw.data.io import VideoFile, read_mask, write_mask, write_video
 from vosfw.engine.engine import Engine
 from vosfw.errors import DatasetError, OutputError
-from vosfw.segment import segment_video
+from vosfw.segment import Frames, segment_video
 
 
 @pytest.fixture
@@ -54,6 +55,28 @@ def test_masks_by_name_number_or_array(video, folder, tmp_path):
     segment_video(KeyDouble(), frames, first, tmp_path / "b", device="cpu")
     assert read_mask(tmp_path / "a" / "f005.png").max() <= 3
     assert len(list((tmp_path / "b").glob("*.png"))) == 9
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 9, 1):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"f_{number}.png")
+    assert Frames(tmp_path).names == ["f_1", "f_9", "f_10"]
+
+
+def test_an_object_that_is_said_to_be_out_of_view_stays_away(tmp_path):
+    toy, frames = ToyVideo(6, objects=2, size=(96, 128)), tmp_path / "frames"
+    frames.mkdir()
+    for t in range(6):
+        Image.fromarray(toy.frame(t).permute(1, 2, 0).numpy()).save(frames / f"{t}.png")
+    first, model, sums = {0: toy.labels[0].numpy()}, vosfw.load(), []
+    for absent in (None, {3: [2], 0: [9]}):
+        out = tmp_path / str(absent is None)
+        segment_video(model, frames, first, out, short_side=96, device="cpu", absent=absent)
+        sums.append([int((read_mask(out / f"{t}.png") == 2).sum()) for t in range(6)])
+    assert min(sums[0]) > 500
+    assert sums[1][:3] == sums[0][:3]
+    assert sums[1][3] == 0
+    assert sums[1][4] < 100
 
 
 def test_a_video_file_whose_first_mask_comes_late(video, folder, tmp_path):
@@ -108,7 +131,7 @@ def spoil(kind, frames, masks):
         ("photograph", "different colours"),
         ("soft edges", "soft edges"),
         ("no masks", "no masks"),
-        ("no frames", "no frames"),
+        ("no frames", "No frames in"),
     ],
 )
 def test_bad_input_is_refused_before_work(kind, said, folder, tmp_path):

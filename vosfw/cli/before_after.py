@@ -57,8 +57,8 @@ class BeforeAfter:
         if self.best is None or not trainer.limit_val_batches or 0 < steps < batches:
             raise ConfigError(
                 "before_after compares with the best checkpoint of validation: keep callbacks.best, "
-                f"trainer.limit_val_batches > 0 and trainer.val_check_interval <= trainer.max_steps (now {interval} and "
-                f"{steps}), or set before_after=null"
+                "trainer.limit_val_batches > 0 and trainer.val_check_interval <= trainer.max_steps (now "
+                f"{interval} and {steps}), or set before_after=null"
             )
 
     def before(self, *, resumed: bool) -> None:
@@ -91,7 +91,12 @@ class BeforeAfter:
             return
         for callback in self.trainer.callbacks:
             if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
-                logger.info("stopped at step %d: no rise in %d validations", self.trainer.global_step, callback.patience)
+                logger.info(
+                    "stopped at step %d: no rise in %d validations", self.trainer.global_step, callback.patience
+                )
+        if not self.best.best_model_path:
+            logger.warning("before_after: the run ended before its first validation; there is nothing to compare")
+            return
         content = torch.load(self.best.best_model_path, map_location="cpu", weights_only=True)
         after = {"val": dict(content["val"])}
         if self.names.get("test") is not None:

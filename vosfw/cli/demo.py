@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         _call(evaluate, [*overrides, f"run_dir={folder}", f"seed={options.seed}", "quiet=true"])
         results[name] = json.loads((folder / "results.json").read_text())
     table = [[name, *(f"{result[key]:.3f}" for key in ("j_and_f", "j", "f"))] for name, result in results.items()]
-    _page(out, video, table, confidence)
+    _page(out, video, results, confidence)
     (out / "results.json").write_text(
         json.dumps({name: {key: result[key] for key in ("j_and_f", "j", "f")} for name, result in results.items()})
     )
@@ -129,12 +129,14 @@ def _show(out: Path, video: Any, checkpoint: Path) -> tuple[Path, Any]:
     return out / "overlay.png", confidence
 
 
-def _page(out: Path, video: Any, table: list[list[str]], confidence: Any) -> None:
+def _page(out: Path, video: Any, results: dict[str, Any], confidence: Any) -> None:
     import torch
 
     from vosfw.data.io import read_mask
     from vosfw.metrics.j_and_f import j_and_f
-    from vosfw.page import PageVideo, write_page
+    from vosfw.report.page import write_page
+    from vosfw.report.pictures import Size, error_layer, frame_picture, mask_layer
+    from vosfw.report.sections import Column, Film, Films, Line, Plot, Table, Track, View
 
     span = range(len(video))
     predictions = [read_mask(out / "masks" / f"{t:05d}.png") for t in span]
@@ -142,23 +144,31 @@ def _page(out: Path, video: Any, table: list[list[str]], confidence: Any) -> Non
     j, f = j_and_f(torch.stack(predictions), torch.stack(truths), len(video.ids))
     for slot, start in enumerate(video.introduced.values()):
         j[: start + 1, slot] = f[: start + 1, slot] = confidence[: start + 1, slot] = math.nan
-    shown = PageVideo(
+    size = Size(*video.size)
+    plots = [
+        Plot(title, [Line(f"object {k + 1}", (100 * values[:, k]).tolist(), k) for k in range(len(video.ids))], 100.0)
+        for title, values in (("J", j), ("F", f), ("confidence", confidence))
+    ]
+    views = [
+        View("prediction", [mask_layer(labels, size) for labels in predictions]),
+        View("error", [error_layer(*pair, size) for pair in zip(predictions, truths, strict=True)], "error"),
+    ]
+    film = Film(
         "The test video, frame by frame",
+        "Confidence is the J that the network expects, without the truth.",
         video.frames,
-        [video.frame(t) for t in span],
-        predictions,
-        truths,
-        [slot + 1 for slot in range(len(video.ids))],
-        j.float(),
-        f.float(),
-        confidence,
+        list(span),
+        [frame_picture(video.frame(t), size) for t in span],
+        [View("frame", []), View("truth", [mask_layer(labels, size) for labels in truths])],
+        [Track("", views, plots)],
+        len(span) // 2,
     )
+    heads = [Column("on the synthetic test videos"), *(Column(head, 1, "high") for head in ("J&F", "J", "F"))]
+    rows = [[name, *(100 * result[key] for key in ("j_and_f", "j", "f"))] for name, result in results.items()]
     write_page(
         out / "index.html",
         "vosfw demo",
         "A small network, trained for two minutes on generated videos, follows objects whose textures and shapes it "
         "has never seen. Only their first masks were given.",
-        ["on the synthetic test videos", "J&F", "J", "F"],
-        table,
-        shown,
+        [Table("Scores", heads, rows, "In percent."), Films("The test video", "", [film])],
     )

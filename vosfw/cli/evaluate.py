@@ -22,6 +22,7 @@ from vosfw.config import (
     instantiate_model,
     to_container,
 )
+from vosfw.contract import check_parts
 from vosfw.data.dataset import VideoDataset
 from vosfw.data.files import replacing
 from vosfw.engine.engine import Engine
@@ -125,6 +126,7 @@ def build_segmenter(config: DictConfig) -> tuple[Segmenter[Any], str]:
     Raises:
         CheckpointError: If they do not belong together.
     """
+    check_parts(config.model)
     segmenter = instantiate_model(config.model, trust_targets=True)
     own = composition(config)
     if config.ckpt_path is None:

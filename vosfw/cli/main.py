@@ -13,6 +13,7 @@ from vosfw.errors import VosfwError
 
 COMMANDS = {
     "segment": "masks of a video or folder of frames, from masks of some frames",
+    "annotate": "a local page to draw masks, propagate them and correct what came out",
     "score": "J and F of predicted masks against the truth",
     "check": "what is in a folder of videos and masks, or in annotations, and what is wrong with it",
     "import": "annotations of COCO, labelme, CVAT and Label Studio as a folder of videos and masks",
@@ -20,6 +21,7 @@ COMMANDS = {
     "train": "train a composition (the same as train.py)",
     "evaluate": "evaluate a checkpoint on a data set (the same as evaluate.py)",
     "table": "the runs of a sweep as one table",
+    "report": "runs as one page: tables, curves over time, robustness, worst frames, videos frame by frame",
     "calibrate": "fit a network's confidence to the J it really has",
     "export": "a checkpoint as one small file of weights and configuration",
     "demo": "render, train, segment and score on generated videos, in a few minutes",

@@ -9,13 +9,11 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vosfw.cli.results import RESULTS, SCORES, read_results
 from vosfw.cli.stored import STORED
 from vosfw.cli.sweep import FAILED, FINISHED, hydra_yaml, parsed, planned
 from vosfw.errors import DatasetError
 
-RESULTS = ("results.json", "robustness.json")
-"""What evaluations leave."""
-SCORES = ("j_and_f", "j", "f")
 BEST = "best"
 """Best J&F of validation: the score of a run that was neither tested nor evaluated."""
 PLACES = ("run_dir", "output_dir")
@@ -180,7 +178,10 @@ def scored(run: Run, paths: Sequence[Path]) -> Run:
     scores: dict[str, float] = {}
     results: dict[str, Any] = {}
     for path in paths:
-        content: dict[str, Any] = json.loads(path.read_text())
+        try:
+            content = read_results(path)
+        except DatasetError as error:
+            return run._replace(problem=str(error), time=_time(path))
         if "q_p" in content:
             figures = {"q_c": content["q_c"]} | {name: found["j_and_f"] for name, found in content["sets"].items()}
             figures |= {name: content[name] for name in ("q_p", "r_p")}

@@ -23,15 +23,20 @@ def prepare_wandb(config: DictConfig) -> None:
     """Settle the run's id, which a resumed run continues, and go offline where nobody is logged in."""
     if not str(config.logger.get("_target_", "")).endswith("WandbLogger"):
         return
-    os.environ.setdefault("WANDB_SILENT", "true")
-    if "WANDB_MODE" not in os.environ and not logged_in():
-        os.environ["WANDB_MODE"] = "offline"
-        logger.info("no W&B key: logging offline to %s/wandb; upload it later with wandb sync", config.run_dir)
+    settle_mode(config.run_dir)
     if config.logger.get("id") is None:
         note = Path(config.run_dir) / "wandb_id"
         if not note.is_file():
             note.write_text(secrets.token_hex(4))
         OmegaConf.update(config, "logger.id", note.read_text().strip())
+
+
+def settle_mode(folder: Path | str) -> None:
+    """Log quietly, and offline to a folder where nobody is logged in."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if "WANDB_MODE" not in os.environ and not logged_in():
+        os.environ["WANDB_MODE"] = "offline"
+        logger.info("no W&B key: logging offline to %s/wandb; upload it later with wandb sync", folder)
 
 
 def finish(trainer: pl.Trainer) -> None:

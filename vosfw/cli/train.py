@@ -21,6 +21,7 @@ from vosfw.cli.stored import STORED
 from vosfw.cli.tracking import code_version, finish, prepare_wandb, started_with
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
+from vosfw.contract import check_loss, check_parts
 from vosfw.errors import ConfigError, VosfwError
 from vosfw.hub import load_encoder, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
@@ -73,6 +74,8 @@ def train(config: DictConfig) -> float | None:
         if changed:
             logger.info("the checkpoint's network with other options: %s", "; ".join(changed))
     model = config.model if stored is None else OmegaConf.create(without_downloads(to_container(config.model)))
+    check_parts(model)
+    check_loss(config.loss)
     segmenter: Segmenter[Any] = instantiate(model)
     if stored is not None and checkpoint is None:
         load_weights(segmenter, stored)

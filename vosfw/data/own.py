@@ -158,7 +158,9 @@ def _found(root: Path, layout: Layout) -> tuple[list[str], list[str], dict[str, 
         for source in find_sources(root, layout, [])
         if source.name.startswith(prefix) and (layout != "davis" or source.frames.parent.name == "480p")
     ]
-    listed = set(read_list(lists["split"]) if layout == "folder" and "split" in lists else (name for name, _ in sources))
+    listed = set(
+        read_list(lists["split"]) if layout == "folder" and "split" in lists else (name for name, _ in sources)
+    )
     usable = [name for name, source in sources if name in listed and len(mask_pictures(source.masks)) >= LEAST]
     short = [name for name, _ in sources if name not in set(usable)]
     if short and process()[0] == 0:

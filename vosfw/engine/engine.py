@@ -57,6 +57,31 @@ class Engine(EngineOptions):
             raise ConfigError(f"engine has no option {', '.join(sorted(unknown))}; wanted some of {', '.join(names)}")
         return Engine(**{name: options.get(name, getattr(self, name)) for name in names})
 
+    def check(self, segmenter: Segmenter[Any]) -> Segmenter[Any]:
+        """Refuse a network that these options cannot go with, before anything is read or written.
+
+        Returns:
+            The network as the loop sees it, augmented if ``augment`` says so.
+
+        Raises:
+            ConfigError: Naming the option, what the network is, and what to set.
+        """
+        self.corrector.check(segmenter)
+        length = self.clip_length or segmenter.clip_length
+        if segmenter.sequential and (length > 1 or self.overlap):
+            raise ConfigError(
+                f"engine.clip_length is {length} and engine.overlap {self.overlap}, but this "
+                f"{type(segmenter).__name__} goes on from frame to frame: set them to 1 and 0"
+            )
+        augmented = self.augment(segmenter)
+        multiple, mode, _ = augmented.grid
+        if self.mask_size == "original" and mode == "pad" and multiple > 1:
+            raise ConfigError(
+                f"engine.mask_size=original, but this {type(segmenter).__name__} pads frames to multiples of "
+                f"{multiple} pixels and needs its masks there. Set engine.mask_size=input."
+            )
+        return augmented
+
     def stream(self, segmenter: Segmenter[Any], size: tuple[int, int], damage: Damage | None = None) -> Stream:
         """An empty session on a video of ``size`` (height, width), to be fed frame by frame.
 
@@ -65,8 +90,7 @@ class Engine(EngineOptions):
             size: Of the video's frames.
             damage: What befalls remembered masks; None for what ``interference`` can do without the whole video.
         """
-        self.corrector.check(segmenter)
-        segmenter = self.augment(segmenter)
+        segmenter = self.check(segmenter)
         return Stream(self, segmenter, self.geometry(size, segmenter.grid), damage)
 
     def propagate(self, segmenter: Segmenter[Any], clip: Clip) -> Iterator[Step]:

@@ -104,6 +104,11 @@ class EngineOptions:
             raise ConfigError(f"engine.overlap is {overlap}; wanted a number of frames from 0")
         if letterbox is not None and (len(letterbox) != 2 or min(letterbox) < 1):
             raise ConfigError(f"engine.letterbox is {list(letterbox)}; wanted height and width in pixels, or null")
+        if letterbox is not None and mask_size == "original":
+            raise ConfigError(
+                f"engine.letterbox is {list(letterbox)} and engine.mask_size original, but masks are fitted into that "
+                "box with their frames. Set engine.mask_size=input."
+            )
         self.policy = policy or IntervalPolicy()
         self.merge: str = merge
         self.introduce = introduce
@@ -130,15 +135,7 @@ class EngineOptions:
 
     def geometry(self, size: tuple[int, int], grid: Grid) -> Geometry:
         """How frames of ``size`` are fitted to a network's grid."""
-        geometry = Geometry.plan(
-            size, grid, short_side=self.short_side, max_side=self.max_side, letterbox=self.letterbox
-        )
-        if self.mask_size == "original" and any(geometry.margins):
-            raise ConfigError(
-                f"engine.mask_size=original, but this network pads {geometry.resized} to {geometry.padded} pixels and "
-                "needs its masks there. Set engine.mask_size=input."
-            )
-        return geometry
+        return Geometry.plan(size, grid, short_side=self.short_side, max_side=self.max_side, letterbox=self.letterbox)
 
     def publish(self, step: Step, geometry: Geometry) -> Float[Tensor, "B O Y X"]:
         """Class probabilities of a step at the video's own size: the only way to measures, files and users."""

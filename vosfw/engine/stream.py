@@ -44,11 +44,6 @@ class Stream(Placement):
         super().__init__(engine, segmenter, geometry)
         self.damage = damage or engine.interference.start(None)
         self.clip_length = engine.clip_length or segmenter.clip_length
-        if segmenter.sequential and (self.clip_length > 1 or engine.overlap):
-            raise ConfigError(
-                f"engine.clip_length is {self.clip_length} and engine.overlap {engine.overlap}, but this "
-                f"{type(segmenter).__name__} goes on from frame to frame: set them to 1 and 0"
-            )
         self.state: EngineState | None = None
         self.next_frame = 0
         self.first_frame = 0

@@ -36,7 +36,8 @@ class MemoryNetwork(Segmenter[MemoryState]):
 
     ``Features.levels`` are the encoder's coarsest map, the matching key, the frame's own value (the query side of the
     decoder's input), then the encoder's finer maps. Objects that join later get a bucket of their own: ``memorize``
-    takes slots beyond the state's ``K`` for new.
+    takes slots beyond the state's ``K`` for new. Cells most of which is not to be trusted (``ObjectMasks.weight``) are
+    remembered but not read, for any object.
 
     Args:
         encoder: Image encoder; its coarsest level has the stride of ``grid_multiple``.
@@ -54,7 +55,7 @@ class MemoryNetwork(Segmenter[MemoryState]):
             memory, and are faster on a GPU with time to spare. None for all.
 
     Raises:
-        ConfigError: If a width or length is below 1.
+        ConfigError: If a width or length is below 1, or encoder, value encoder and decoder do not fit together.
     """
 
     def __init__(
@@ -82,9 +83,16 @@ class MemoryNetwork(Segmenter[MemoryState]):
         self.key_proj = nn.Conv2d(coarse, key_dim, 3, padding=1)
         self.value_proj = nn.Conv2d(coarse, value_dim, 3, padding=1)
         self.value_encoder = value_encoder(frame_channels=coarse, key_dim=key_dim, value_dim=value_dim)
+        check_values(self.value_encoder, encoder.strides[0], grid_multiple)
         self.memory = memory
         self.refiner = refiner(frame_channels=coarse, value_channels=self.value_encoder.out_channels)
         self.decoder = decoder(value_channels=self.value_encoder.out_channels, skip_channels=(value_dim, *finer))
+        if self.decoder.wants_mask and not self.value_encoder.shows_mask:
+            raise ConfigError(
+                f"model.decoder is {type(self.decoder).__name__}, which starts from the object's mask in its values, "
+                f"but {type(self.value_encoder).__name__} puts none there: set model/value_encoder=patch, or "
+                "model/decoder=refine"
+            )
         self.clip_length = clip_length
         self.grid = Grid(grid_multiple, "pad")
         self.keeps_mass = affinity_mass
@@ -155,9 +163,12 @@ class MemoryNetwork(Segmenter[MemoryState]):
         if probs.shape[1] > known:
             slots = torch.arange(known, probs.shape[1], device=probs.device)
             buckets.append(Bucket(slots, self.memory.empty(_of(slots, key), _of(slots, value))))
+        trusted = F.adaptive_avg_pool2d(masks.weight, value.shape[-2:])[:, 0] >= 0.5
         buckets = [
             bucket._replace(
-                bank=self.memory.write(bucket.bank, _of(bucket.slots, key), _of(bucket.slots, value), keep=keep)
+                bank=self.memory.write(
+                    bucket.bank, _of(bucket.slots, key), _of(bucket.slots, value), trusted, keep=keep
+                )
             )
             for bucket in buckets
         ]
@@ -191,6 +202,31 @@ class MemoryNetwork(Segmenter[MemoryState]):
             return reads[0]
         slots = torch.cat([bucket.slots for bucket in state.buckets])
         return torch.cat(reads, dim=1).index_select(1, slots.argsort())
+
+
+def check_values(value_encoder: ValueEncoder, stride: int, multiple: int) -> None:
+    """Refuse a value encoder whose cells are not those of the frame's features.
+
+    Args:
+        value_encoder: To be checked.
+        stride: Of the encoder's coarsest level.
+        multiple: Input sides are multiples of it.
+
+    Raises:
+        ConfigError: With both sizes.
+    """
+    name = type(value_encoder).__name__
+    if value_encoder.stride != stride:
+        raise ConfigError(
+            f"model.value_encoder ({name}) has cells of {value_encoder.stride} pixels, the encoder's coarsest level of "
+            f"{stride}: choose an encoder of that stride, or model/value_encoder=patch with "
+            f"model.value_encoder.stride={stride}"
+        )
+    if multiple % value_encoder.multiple:
+        raise ConfigError(
+            f"model.grid_multiple is {multiple}, but model.value_encoder ({name}) needs sides that are multiples of "
+            f"{value_encoder.multiple}: set model.grid_multiple={value_encoder.multiple}"
+        )
 
 
 def _of(slots: Integer[Tensor, "k"], x: Float[Tensor, "B g *s"]) -> Float[Tensor, "B _k *s"]:

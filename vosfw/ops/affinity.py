@@ -10,26 +10,34 @@ from torch.nn import functional as F
 
 BLOCK = 2**26
 """Most similarities held at once (256 MiB); fewer read long memories more often."""
+DISTRUST = -1e4
+"""Added to the similarity of a memory cell that is not to be read; finite, since a softmax needs something."""
 GROUP = 16
 """Cells whose maximum is compared first in a search for the largest."""
 
 
-def l2_similarity(query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"]) -> Float[Tensor, "B M N"]:
-    """Negative squared distance over the root of the width, without ``|q|^2`` (STCN, section 3.2).
+def l2_similarity(
+    query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"], bias: Float[Tensor, "B N"] | None = None
+) -> Float[Tensor, "B M N"]:
+    """Negative squared distance over the root of the width, without ``|q|^2`` (STCN, section 3.2), plus a bias.
 
     A softmax over the memory cells cancels the missing term. Computed in float32 also under autocast.
     """
     with torch.autocast(query.device.type, enabled=False):
         query, key = query.float(), key.float()
         scale = 1 / math.sqrt(key.shape[-1])
-        norm = key.square().sum(-1)[:, None].mul(-scale)
-        return torch.baddbmm(norm, query, key.transpose(1, 2), alpha=2 * scale)
+        norm = key.square().sum(-1).mul(-scale)
+        norm = norm if bias is None else norm + bias
+        return torch.baddbmm(norm[:, None], query, key.transpose(1, 2), alpha=2 * scale)
 
 
-def dot_similarity(query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"]) -> Float[Tensor, "B M N"]:
-    """Dot product over the root of the width (STM cycle, section 2). Computed in float32 also under autocast."""
+def dot_similarity(
+    query: Float[Tensor, "B M C"], key: Float[Tensor, "B N C"], bias: Float[Tensor, "B N"] | None = None
+) -> Float[Tensor, "B M N"]:
+    """Dot product over the root of the width (STM cycle, section 2), plus a bias; float32 also under autocast."""
     with torch.autocast(query.device.type, enabled=False):
-        return query.float().div(math.sqrt(key.shape[-1])) @ key.float().transpose(1, 2)
+        query, key = query.float().div(math.sqrt(key.shape[-1])), key.float().transpose(1, 2)
+        return query @ key if bias is None else torch.baddbmm(bias[:, None], query, key)
 
 
 def full_read(similarity: Float[Tensor, "B M N"], value: Float[Tensor, "B N D"]) -> Float[Tensor, "B M D"]:
@@ -134,7 +142,8 @@ def attention_read(
     key: Float[Tensor, "B N C"],
     value: Float[Tensor, "B N D"],
     *,
-    similarity: Callable[[Tensor, Tensor], Tensor] = l2_similarity,
+    similarity: Callable[[Tensor, Tensor, Tensor | None], Tensor] = l2_similarity,
+    bias: Float[Tensor, "B N"] | None = None,
     top_k: int | None,
     prior: tuple[Float[Tensor, "b M c"], Float[Tensor, "a n c"]] | None = None,
 ) -> Float[Tensor, "B M D"]:
@@ -145,13 +154,14 @@ def attention_read(
         key: One row per memory cell.
         value: What the memory cells hold.
         similarity: ``l2_similarity`` or ``dot_similarity``.
+        bias: Added to the similarities of each memory cell; None for nothing.
         top_k: Memory cells that count for a query; None for all.
         prior: Factors of what is added to the similarity of the last ``n`` memory cells.
     """
     rows = max(BLOCK // max(key.shape[0] * key.shape[1], 1), 1)
     reads = []
     for start in range(0, query.shape[1], rows):
-        near = similarity(query[:, start : start + rows], key)
+        near = similarity(query[:, start : start + rows], key, bias)
         if prior is not None:
             left, right = prior
             # Squares of distances are small differences of large products.

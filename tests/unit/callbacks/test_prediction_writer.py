@@ -45,6 +45,24 @@ def test_prediction_writes_and_validation_does_not(tmp_path):
     assert len(list((tmp_path / "predict").glob("squares/*.png"))) == 2
 
 
+def test_entropy_is_written_beside_the_masks(tmp_path):
+    video, recorder = MemoryVideo(), Recorder()
+    make_trainer(PredictionWriter(tmp_path / "masks", entropy=True), recorder).test(
+        make_module(), feed(video), verbose=False
+    )
+    files = sorted((tmp_path / "entropy" / "squares").iterdir())
+    assert [file.name for file in files] == [f"{t:05d}.png" for t in range(6)]
+    for t, (file, result) in enumerate(zip(files, recorder.results, strict=True)):
+        known = [0, *(slot for slot, start in enumerate(video.introduced.values(), 1) if start <= t)]
+        probs = result.probs[known].double().clamp_min(1e-12)
+        share = -(probs * probs.log()).sum(0) / np.log(max(len(known), 2))
+        with Image.open(file) as picture:
+            assert picture.mode == "L" and picture.size == (40, 32)
+            assert np.abs(np.array(picture) - 255 * share.numpy()).max() <= 1
+    assert not np.array(Image.open(files[0])).any(), "what is given is certain"
+    assert np.array(Image.open(files[3])).any()
+
+
 def test_an_unwritable_folder_is_refused_before_work_starts(tmp_path):
     (tmp_path / "file").write_text("in the way")
     recorder = Recorder()

@@ -198,10 +198,8 @@ def test_networks_that_harden_masks_refuse_before_the_first_frame(augment, monke
         list(engine.run(model, ToyVideo(), "cpu"))
     with pytest.raises(ConfigError, match=why):
         engine.rollout(model, make_clip())
-    predictor = Predictor(model, device="cpu", engine=engine)
-    predictor.add_object(ToyVideo().labels[0].numpy())
     with pytest.raises(ConfigError, match=why):
-        predictor.step(ToyVideo().images[0].permute(1, 2, 0).numpy())
+        Predictor(model, device="cpu", engine=engine)
 
 
 def steps_of(model, video, corrector=None, **options):

@@ -126,6 +126,17 @@ def test_masks_of_another_size_are_resized(network, frames):
 
 
 @torch.no_grad()
+def test_cells_most_of_which_is_not_trusted_are_not_read(network, frames):
+    features = network.encode(frames[:1])
+    masks, cell = masks_of(2, 0), SIZE[0] // features.levels[0].shape[-2]
+    weight = torch.ones_like(masks.weight)
+    weight[:, :, :cell, : cell // 2 - 1] = 0  # less than half of the first cell
+    weight[:, :, :cell, cell : 2 * cell - 1] = 0  # more than half of the second
+    bias = network.init_state(features, masks._replace(weight=weight)).buckets[0].bank.bias
+    assert (bias < 0).nonzero().tolist() == [[0, 1]]
+
+
+@torch.no_grad()
 def test_no_objects_at_all(network, frames):
     features = network.encode(frames[:1])
     state = network.init_state(features, masks_of(0, 0))

@@ -24,6 +24,8 @@ class PropagateDecoder(RefineDecoder):
         gain: Logit of a pixel whose read-out is certain, before training.
     """
 
+    wants_mask = True
+
     def __init__(
         self,
         value_channels: int,

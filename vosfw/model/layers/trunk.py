@@ -21,6 +21,8 @@ class Trunk(nn.Module, ABC):
     """The frame's part of the first convolution is shared by all objects, so it is computed apart."""
 
     out_channels: int
+    stride: int
+    """Pixels per cell of the features."""
     stem: SplitConv2d
 
     def frame_half(self, frames: Float[Tensor, "F 3 H W"]) -> Float[Tensor, "F E y x"]:
@@ -29,7 +31,7 @@ class Trunk(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, masks: Float[Tensor, "R M H W"], half: Float[Tensor, "F E y x"]) -> Float[Tensor, "R C h w"]:
-        """Features at stride 16 of ``R`` = frames x objects masks; ``half`` comes from ``frame_half``."""
+        """Features of ``R`` = frames x objects masks; ``half`` comes from ``frame_half``."""
 
 
 class ResNetTrunk(Trunk):
@@ -55,6 +57,7 @@ class ResNetTrunk(Trunk):
         if not isinstance(stem, nn.Conv2d):
             raise ConfigError(f"value_encoder.trunk.name is {name}; wanted a ResNet with one 7x7 stem, like resnet18")
         self.out_channels = int(body.feature_info.channels()[-1])
+        self.stride = int(body.feature_info.reduction()[-1])
         del body["conv1"]
         if conv_bias:
             for layer in body.modules():
@@ -98,6 +101,7 @@ class SmallTrunk(Trunk):
                 f"value_encoder.trunk.widths is {list(widths)}; wanted two to four, for strides 2, 4, 8 and 16"
             )
         self.out_channels = widths[-1]
+        self.stride = 2 ** len(widths)
         self.stem = SplitConv2d(mask_channels, 3, widths[0], 3, 2, frame_first=True)
         stages = [conv_stage(a, b, depth) for a, b in pairwise(widths)]
         self.body = nn.Sequential(nn.ReLU(), *stages)

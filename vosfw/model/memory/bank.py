@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
+
+from vosfw.ops.affinity import DISTRUST
 
 POLICIES = ("first_and_newest", "spread")
 
@@ -15,6 +17,8 @@ class TokenBank(NamedTuple):
     key: Float[Tensor, "B g N C"]
     value: Float[Tensor, "B g N k Cv"]
     """``k`` objects share each of the ``g`` groups of keys."""
+    bias: Float[Tensor, "B N"]
+    """Added to similarities: 0, or ``DISTRUST`` for cells that are not to be read."""
     written: Integer[Tensor, "n"]
     """Running numbers of the permanent frames, oldest first; cells beyond them belong to the transient frame."""
 
@@ -22,13 +26,15 @@ class TokenBank(NamedTuple):
 def empty_bank(key: Float[Tensor, "B g C h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
     """A bank without frames for such keys and values."""
     keys, values = _rows(key, value)
-    return TokenBank(keys[:, :, :0], values[:, :, :0], torch.zeros(0, dtype=torch.long, device=key.device))
+    nothing = torch.zeros(key.shape[0], 0, device=key.device)
+    return TokenBank(keys[:, :, :0], values[:, :, :0], nothing, torch.zeros(0, dtype=torch.long, device=key.device))
 
 
 def write_frame(
     bank: TokenBank,
     key: Float[Tensor, "B g C h w"],
     value: Float[Tensor, "B k Cv h w"],
+    trusted: Bool[Tensor, "B h w"] | None = None,
     *,
     keep: bool,
     max_frames: int | None,
@@ -40,6 +46,7 @@ def write_frame(
         bank: Left as it is.
         key: Shared by the objects (``g`` = 1) or one per object.
         value: Of the same frame.
+        trusted: Cells that may be read; None for all.
         keep: Whether the frame stays.
         max_frames: Most permanent frames; None for any number.
         policy: Which frame gives way to a new permanent one; one of ``POLICIES``. ``first_and_newest``: the second
@@ -50,7 +57,8 @@ def write_frame(
     written = bank.written
     permanent = written.shape[0] * cells
     keys, values = _rows(key, value)
-    old = [bank.key[:, :, :permanent], bank.value[:, :, :permanent]]
+    bias = bias_of(trusted, key)
+    old = [bank.key[:, :, :permanent], bank.value[:, :, :permanent], bank.bias[:, None, :permanent]]
     if keep:
         if max_frames is not None and written.shape[0] >= max_frames:
             kept = _without_one(written, policy)
@@ -59,13 +67,22 @@ def write_frame(
             written = written[kept]
         number = written[-1:] + 1 if written.shape[0] else written.new_zeros(1)
         written = torch.cat([written, number])
-    return TokenBank(torch.cat([old[0], keys], 2), torch.cat([old[1], values], 2), written)
+    rows = [torch.cat(both, 2) for both in zip(old, (keys, values, bias[:, None]), strict=True)]
+    return TokenBank(rows[0], rows[1], rows[2][:, 0], written)
 
 
 def append_frame(bank: TokenBank, key: Float[Tensor, "B C h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
     """The bank with a frame more behind its transient one; ``key`` is shared by all objects."""
     keys, values = _rows(key[:, None].expand(-1, bank.key.shape[1], -1, -1, -1), value)
-    return bank._replace(key=torch.cat([bank.key, keys], 2), value=torch.cat([bank.value, values], 2))
+    bias = torch.cat([bank.bias, bias_of(None, key[:, None])], 1)
+    return bank._replace(key=torch.cat([bank.key, keys], 2), value=torch.cat([bank.value, values], 2), bias=bias)
+
+
+def bias_of(trusted: Bool[Tensor, "B h w"] | None, key: Float[Tensor, "B g C h w"]) -> Float[Tensor, "B _N"]:
+    """What is added to the similarities of a frame's cells."""
+    if trusted is None:
+        return torch.zeros(key.shape[0], key.shape[-2] * key.shape[-1], device=key.device)
+    return (~trusted).flatten(1).float() * DISTRUST
 
 
 def _rows(key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

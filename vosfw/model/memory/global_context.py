@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vosfw.interfaces import Memory
+from vosfw.model.memory.bank import bias_of
 
 
 class ContextBank(NamedTuple):
@@ -38,10 +39,16 @@ class GlobalContextMemory(Memory[ContextBank]):
         return ContextBank(nothing, none, nothing, none)
 
     def write(
-        self, bank: ContextBank, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
+        self,
+        bank: ContextBank,
+        key: Float[Tensor, "B g Ck h w"],
+        value: Float[Tensor, "B k Cv h w"],
+        trusted: Bool[Tensor, "B h w"] | None = None,
+        *,
+        keep: bool,
     ) -> ContextBank:
         """See ``Memory.write``."""
-        context = _context(key, value)
+        context = _context(key, value, trusted)
         if not keep:
             return bank._replace(recent=context, recent_frames=torch.ones_like(bank.frames))
         nothing, none = torch.zeros_like(context), torch.zeros_like(bank.frames)
@@ -63,9 +70,13 @@ class GlobalContextMemory(Memory[ContextBank]):
         return read.reshape(read.shape[0], -1, read.shape[3], *query.shape[2:]).to(query.dtype)
 
 
-def _context(key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> Float[Tensor, "B g _p Ck Cv"]:
+def _context(
+    key: Float[Tensor, "B g Ck h w"],
+    value: Float[Tensor, "B k Cv h w"],
+    trusted: Bool[Tensor, "B h w"] | None = None,
+) -> Float[Tensor, "B g _p Ck Cv"]:
     """What a frame adds to the sum of contexts."""
-    attention = key.flatten(3).float().softmax(-1)
+    attention = (key.flatten(3).float() + bias_of(trusted, key)[:, None, None]).softmax(-1)
     values = value.unflatten(1, (key.shape[1], -1)).flatten(4).float()
     with torch.autocast(value.device.type, enabled=False):
         context: Tensor = torch.einsum("bgcn,bgpdn->bgpcd", attention, values)

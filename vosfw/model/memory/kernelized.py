@@ -56,17 +56,18 @@ class KernelizedMemory(SpaceTimeMemory):
         query: Float[Tensor, "b M Ck"],
         key: Float[Tensor, "b N Ck"],
         value: Float[Tensor, "b N D"],
+        bias: Float[Tensor, "b N"],
         size: tuple[int, int, int],
     ) -> Float[Tensor, "b M D"]:
         """See ``TokenMemory.attend``; a memory cell is looked for in each frame by itself."""
         if not key.shape[1] or (self.training and not self.train_kernel):
-            return super().attend(query, key, value, size)
+            return super().attend(query, key, value, bias, size)
         frames, place = size[0], cell_places(size[1:], query.device)
         # Frames of a clip become rows of the batch.
         query = query.unflatten(1, (frames, -1)).flatten(0, 1)
-        key, value = (rows.repeat_interleave(frames, 0) if frames > 1 else rows for rows in (key, value))
+        key, value, bias = (rows.repeat_interleave(frames, 0) if frames > 1 else rows for rows in (key, value, bias))
         found = soft_argmax(query, key, place, self.sharpness)
         prior = kernel_factors(place[None], found, self.sigma)
         top_k = None if self.training else self.top_k
-        read = attention_read(query, key, value, similarity=dot_similarity, top_k=top_k, prior=prior)
+        read = attention_read(query, key, value, similarity=dot_similarity, bias=bias, top_k=top_k, prior=prior)
         return read.reshape(-1, frames * read.shape[1], read.shape[2])

@@ -45,10 +45,11 @@ class L2TopKMemory(TokenMemory):
         query: Float[Tensor, "b M Ck"],
         key: Float[Tensor, "b N Ck"],
         value: Float[Tensor, "b N D"],
+        bias: Float[Tensor, "b N"],
         size: tuple[int, int, int],
     ) -> Float[Tensor, "b M D"]:
         """See ``TokenMemory.attend``."""
         prior = None
         if self.sigma is not None and key.shape[1]:
             prior = displacement_prior(size[1:], size[0], self.sigma, query.device)
-        return attention_read(query, key, value, top_k=None if self.training else self.top_k, prior=prior)
+        return attention_read(query, key, value, bias=bias, top_k=None if self.training else self.top_k, prior=prior)

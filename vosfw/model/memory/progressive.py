@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vosfw.errors import ConfigError
@@ -40,10 +40,16 @@ class ProgressiveMemory(Memory[Any]):
         return self.base.empty(key, value)
 
     def write(
-        self, bank: Any, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
+        self,
+        bank: Any,
+        key: Float[Tensor, "B g Ck h w"],
+        value: Float[Tensor, "B k Cv h w"],
+        trusted: Bool[Tensor, "B h w"] | None = None,
+        *,
+        keep: bool,
     ) -> Any:
         """See ``Memory.write``."""
-        return self.base.write(bank, key, value, keep=keep)
+        return self.base.write(bank, key, value, trusted, keep=keep)
 
     def append(self, bank: Any, key: Float[Tensor, "B Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> Any:
         """See ``Memory.append``."""

@@ -37,8 +37,9 @@ class SpaceTimeMemory(TokenMemory):
         query: Float[Tensor, "b M Ck"],
         key: Float[Tensor, "b N Ck"],
         value: Float[Tensor, "b N D"],
+        bias: Float[Tensor, "b N"],
         size: tuple[int, int, int],
     ) -> Float[Tensor, "b M D"]:
         """See ``TokenMemory.attend``."""
         top_k = None if self.training else self.top_k
-        return attention_read(query, key, value, similarity=dot_similarity, top_k=top_k)
+        return attention_read(query, key, value, similarity=dot_similarity, bias=bias, top_k=top_k)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vosfw.errors import ConfigError
@@ -49,7 +49,13 @@ class TokenMemory(Memory[TokenBank]):
         return empty_bank(key, value)
 
     def write(
-        self, bank: TokenBank, key: Float[Tensor, "B g Ck h w"], value: Float[Tensor, "B k Cv h w"], *, keep: bool
+        self,
+        bank: TokenBank,
+        key: Float[Tensor, "B g Ck h w"],
+        value: Float[Tensor, "B k Cv h w"],
+        trusted: Bool[Tensor, "B h w"] | None = None,
+        *,
+        keep: bool,
     ) -> TokenBank:
         """See ``Memory.write``."""
         max_frames = self.max_frames
@@ -61,7 +67,7 @@ class TokenMemory(Memory[TokenBank]):
                     f"memory.max_bytes is {self.max_bytes}, but a frame takes {frame}; wanted at least {4 * frame}"
                 )
             max_frames = fitting if max_frames is None else min(fitting, max_frames)
-        return write_frame(bank, key, value, keep=keep, max_frames=max_frames, policy=self.policy)
+        return write_frame(bank, key, value, trusted, keep=keep, max_frames=max_frames, policy=self.policy)
 
     def append(self, bank: TokenBank, key: Float[Tensor, "B Ck h w"], value: Float[Tensor, "B k Cv h w"]) -> TokenBank:
         """See ``Memory.append``."""
@@ -73,7 +79,8 @@ class TokenMemory(Memory[TokenBank]):
         frames, height, cells = query.shape[2:]
         rows = query.flatten(2).transpose(1, 2)[:, None].expand(-1, groups, -1, -1)
         key, value = bank.key.flatten(0, 1), bank.value.flatten(3).flatten(0, 1)
-        read = self.attend(rows.flatten(0, 1), key, value, (frames, height, cells))
+        bias = bank.bias[:, None].expand(-1, groups, -1).flatten(0, 1)
+        read = self.attend(rows.flatten(0, 1), key, value, bias, (frames, height, cells))
         read = read.reshape(batch, groups, frames, height, cells, objects, width)
         return read.permute(0, 1, 5, 6, 2, 3, 4).flatten(1, 2)
 
@@ -83,6 +90,7 @@ class TokenMemory(Memory[TokenBank]):
         query: Float[Tensor, "b M Ck"],
         key: Float[Tensor, "b N Ck"],
         value: Float[Tensor, "b N D"],
+        bias: Float[Tensor, "b N"],
         size: tuple[int, int, int],
     ) -> Float[Tensor, "b M D"]:
         """Values by similarity.
@@ -91,5 +99,6 @@ class TokenMemory(Memory[TokenBank]):
             query: A row per cell to be filled, frame by frame; ``b`` = batch x groups.
             key: A row per memory cell.
             value: Of all objects of a group, side by side.
+            bias: Added to the similarities of each memory cell.
             size: Frames of the query, height, width; ``M`` is their product.
         """

@@ -23,9 +23,11 @@ class PatchValueEncoder(ValueEncoder):
         stride: Pixels per cell of the coarsest map.
     """
 
+    shows_mask = True
+
     def __init__(self, frame_channels: int, key_dim: int, value_dim: int, stride: int = 8) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride = self.multiple = stride
         self.patch = nn.Conv2d(2 * stride**2, value_dim, 1)
         self.frame = nn.Conv2d(frame_channels, value_dim, 1)
         self.mix = nn.Conv2d(value_dim, value_dim - 2, 3, padding=1)

@@ -65,6 +65,7 @@ class STCNValueEncoder(ValueEncoder):
         self.fuser = Fuser(self.trunk.out_channels, frame_channels, value_dim)
         self.normalize = Normalize()
         self.out_channels = value_dim
+        self.stride = self.trunk.stride
         self.object_chunk = object_chunk
 
     def prepare(self, features: Features) -> tuple[Tensor, ...]:

@@ -53,6 +53,7 @@ class STMValueEncoder(ValueEncoder):
         self.value_proj = nn.Conv2d(self.trunk.out_channels, value_dim, 3, padding=1)
         self.normalize = Normalize()
         self.out_channels = value_dim
+        self.stride = self.trunk.stride
         self.beside = beside
         self.object_chunk = object_chunk
 
