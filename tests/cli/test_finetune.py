@@ -55,7 +55,7 @@ def note(run_dir):
 def test_from_safetensors_and_on_from_its_checkpoint(tmp_path, own, capsys):
     """The network, its options and its engine are the file's; overrides apply on top; parts are frozen."""
     first, second = tmp_path / "first", tmp_path / "second"
-    options = [*TINY, f"data.root={own}", "freeze=[encoder.*]", "layer_lr={decoder.*:0.5}"]
+    options = [*TINY, f"data.root={own}", "freeze=[encoder.*]", "+layer_lr={decoder.*:0.5}"]
     assert main([*options, f"run_dir={first}"]) == 0
     embedded, stored = (hub.read_checkpoint(path) for path in (hub.EMBEDDED, first / "checkpoints" / "best.ckpt"))
     assert stored.name == "embedded" and stored.model["memory"] == embedded.model["memory"]
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on(tmp_path, own, monkeypatch):
 
     step = VOSModule.training_step
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run = [*TINY, f"data.root={own}", "data.train.ratios.synthetic=0", "layer_lr={encoder.*:0.1}"]
+    run = [*TINY, f"data.root={own}", "data.train.ratios.synthetic=0", "+layer_lr={key_proj.*:0.1}"]
     assert main([*run, f"run_dir={whole}"]) == 0
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(VOSModule, "training_step", kill)

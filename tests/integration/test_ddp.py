@@ -58,7 +58,7 @@ def test_two_processes_fine_tune_with_frozen_parts(tmp_path):
         "data.train.ratios.synthetic=0",
         "data.train.parts.own.hold_out=0.4",
         "freeze=[encoder.*]",
-        "layer_lr={decoder.*:0.5}",
+        "+layer_lr={decoder.*:0.5}",
         "optimizer=sgd",
         "optimizer.lr=0.01",
         "engine.short_side=null",

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import EarlyStopping
 
 from vosfw.config import to_container
 from vosfw.data.files import replacing
@@ -80,17 +79,17 @@ class BeforeAfter:
                     run(self.module, datamodule=self.datamodule, verbose=False)
                     self.found["before"][stage] = _brief(self.module)
             self._write()
-        for callback in self.trainer.callbacks:
-            score = self.found["before"]["val"]["j_and_f"]
-            if isinstance(callback, EarlyStopping) and callback.monitor == "val/j_and_f" and score is not None:
+        score = self.found["before"]["val"]["j_and_f"]
+        for callback in self.trainer.early_stopping_callbacks:
+            if callback.monitor == "val/j_and_f" and score is not None:
                 callback.best_score = torch.tensor(score)
 
     def after(self) -> None:
         """Score the best weights, say which are better, and write and log it all."""
         if not self.names or self.trainer.interrupted:
             return
-        for callback in self.trainer.callbacks:
-            if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
+        for callback in self.trainer.early_stopping_callbacks:
+            if callback.wait_count >= callback.patience:
                 logger.info(
                     "stopped at step %d: no rise in %d validations", self.trainer.global_step, callback.patience
                 )
@@ -149,7 +148,7 @@ def judge(found: dict[str, Any], names: dict[str, Any], start: Path, best: Path)
         )
     if helped and names.get("test") is not None:
         lost = (found["before"]["test"]["j_and_f"] or 0) - (found["after"]["test"]["j_and_f"] or 0)
-        text += f" ({names['test']}: {-lost:+.3f}{', forgotten' if lost > 0 else ''})"
+        text += f" ({names['test']}: {0 - round(lost, 3):+.3f}{', forgotten' if round(lost, 3) > 0 else ''})"
     return Verdict(str(best if helped else start), text)
 
 

@@ -144,8 +144,8 @@ def choose_split(
         return Split(tuple(usable), tuple(usable), why, cut=True)
     count = max(1, round(hold_out * len(usable)))
     held = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
-    parts = [tuple(video for i, video in enumerate(usable) if (i in held) == out) for out in (False, True)]
-    return Split(*parts, f"no lists: {count} of {len(usable)} videos held out, split_seed={seed}")
+    kept, spared = (tuple(video for i, video in enumerate(usable) if (i in held) == out) for out in (False, True))
+    return Split(kept, spared, f"no lists: {count} of {len(usable)} videos held out, split_seed={seed}")
 
 
 def _found(root: Path, layout: Layout) -> tuple[list[str], list[str], dict[str, Path]]:
