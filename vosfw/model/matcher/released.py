@@ -116,8 +116,10 @@ class ReleasedClusterMatcher(DistanceMatcher[Cells]):
         maps = []
         with torch.autocast(query.device.type, enabled=False):
             for b, frame in enumerate(query.float()):
-                points = torch.cat([cells.points[b] for cells in references])
-                owner = torch.cat([cells.owner[b] for cells in references])
+                # Memory may be the frame before alone.
+                nothing = frame.new_zeros(0, frame.shape[0])
+                points = torch.cat([nothing, *(cells.points[b] for cells in references)])
+                owner = torch.cat([nothing[:, 0].long(), *(cells.owner[b] for cells in references)])
                 used = owner < objects
                 proxies = self._cluster(points[used], owner[used], objects)
                 maps.append(torch.cat([proxy_distance(frame[None], [kind], objects) for kind in proxies]))
