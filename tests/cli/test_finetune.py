@@ -62,7 +62,8 @@ def test_from_safetensors_and_on_from_its_checkpoint(tmp_path, own, capsys):
     assert stored.engine["policy"]["every"] == 3 and stored.engine["confidence"] == embedded.engine["confidence"]
     before, after = hub.read_checkpoint(first / "checkpoints" / "before.safetensors").weights, weights(first)
     assert all(torch.equal(before[name].to(value.dtype), value) for name, value in embedded.weights.items())
-    moved = {name for name, value in before.items() if not torch.equal(after[f"segmenter.{name}"], value)}
+    # The moving average of what stands still is that but for roundings.
+    moved = {name for name, value in before.items() if not torch.allclose(after[f"segmenter.{name}"], value, 1e-6, 0)}
     assert any(name.startswith("decoder.") for name in moved) and any("running_" in name for name in before)
     assert not any(name.startswith("encoder.") or "running_" in name for name in moved)
 
@@ -75,7 +76,7 @@ def test_from_safetensors_and_on_from_its_checkpoint(tmp_path, own, capsys):
     assert (
         main([*options, f"ckpt_path={best}", "model.memory.top_k=3", "trainer.max_steps=2", f"run_dir={second}"]) == 0
     )
-    assert note(second)["before"]["val"]["j_and_f"] != found["before"]["val"]["j_and_f"]
+    assert note(second)["before"]["test"]["j_and_f"] != found["after"]["test"]["j_and_f"]
     assert hub.read_checkpoint(second / "checkpoints" / "best.ckpt").model["memory"]["top_k"] == 3
     text = capsys.readouterr().out
     assert "the rest" in text and "frozen" in text and "before" in text and "model.memory.top_k: 5, here 3" in text

@@ -79,7 +79,7 @@ def test_two_processes_fine_tune_with_frozen_parts(tmp_path):
     for key, value in expected.items():
         torch.testing.assert_close(got[key], value, rtol=1e-4, atol=1e-5, msg=key)
         given = start[key.removeprefix("segmenter.")].to(value.dtype)
-        assert torch.equal(value, given) or not key.startswith("segmenter.encoder."), key
+        assert torch.allclose(value, given, 1e-6, 0) or not key.startswith("segmenter.encoder."), key
     scores = [json.loads((run / "before_after.json").read_text()) for run in (one, two)]
     assert scores[0]["before"]["val"]["videos"] == pytest.approx(scores[1]["before"]["val"]["videos"], abs=1e-3)
     assert scores[0]["before"]["val"]["j_and_f"] == pytest.approx(scores[1]["before"]["val"]["j_and_f"], abs=1e-3)
