@@ -115,9 +115,9 @@ def overrides(kind: str, row: Row) -> list[str]:
     # Training remembers as the evaluation does, and trusts as little.
     named += [f"{part}@train_{part.replace('/', '.')}={row[part]}" for part in ("engine/policy", "engine/reliability")]
     if row["engine/interference"] == "mi_fgsm":
-        named += ["engine.interference.steps=2"]
+        named += ["engine.interference.steps=1"]
     if row["engine/augment"] == "multi_scale":
-        named += ["engine.augment.scales=[1.0,1.3]"]
+        named += ["engine.augment.scales=[1.0,1.3]", "engine.augment.flip=false"]
     return [f"model={BASES[kind]}", *named, *(small_memory(row) if kind == "memory" else small_matching(row))]
 
 
@@ -129,7 +129,7 @@ def small_encoder(name: str) -> list[str]:
         return ["model.encoder.name=mobilenetv2_035", "model.encoder.width=16", "model.encoder.low_width=8"]
     if name.startswith("deeplab"):
         narrow = ["+model.encoder.options.channels=[8,8,16,16]", "model.encoder.width=16", "model.encoder.low_width=8"]
-        return [*narrow, *(["model.encoder.name=resnet26"] if name != "deeplab_r18" else [])]
+        return [*narrow, "model.encoder.name=resnet18"]
     if name == "pyramid":
         return ["+model.encoder.options.channels=[8,8,8,8]", "model.encoder.width=16"]
     return ["model.encoder.name=test_resnet"]

@@ -73,9 +73,16 @@ def target(config: Any) -> type | None:
 
 
 def roles(kind: type) -> dict[str, type]:
-    """The parts that a class's constructor takes, as the classes of their roles; those it makes from factories too."""
+    """The parts that a class's constructor takes, as the classes of their roles; those it makes from factories too.
+
+    None for a constructor whose annotations name what only a type checker imports.
+    """
+    try:
+        hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
+    except NameError:
+        return {}
     found = {}
-    for name, hint in typing.get_type_hints(kind.__init__).items():  # type: ignore[misc]
+    for name, hint in hints.items():
         kinds = [each for each in _classes(hint) if issubclass(each, nn.Module)]
         if len(kinds) == 1:
             found[name] = kinds[0]

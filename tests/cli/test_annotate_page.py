@@ -222,3 +222,27 @@ def test_a_phone_brings_a_video_and_draws(browser, model, video, tmp_path):
         expect(page.locator("#error")).to_be_hidden()
         given = read_mask(tmp_path / "out" / ".annotate" / "upload" / "given" / "00003.png").numpy()
         assert given[55, 20] == given[55, 45] == 1
+
+
+def test_a_mask_that_comes_late_does_not_lead_back_to_its_frame(browser, model, video, toy, tmp_path):
+    """Else what is drawn in the frame that is shown would be taken for the mask of another one."""
+    given = tmp_path / "out" / ".annotate" / "squares" / "given"
+    with annotating(model, tmp_path / "out", video) as server, opened(browser, server.url) as page:
+        hand, late = Hand(page), []
+        expect(page.locator("#where")).to_contain_text(f"frame 1 of {FRAMES}")
+        hand.drag((10, 10), (40, 10))
+        hand.says("1 object marked")
+        page.route("**/api/mask/0", lambda route: late.append(route))
+        page.get_by_role("button", name="Propagate").click()
+        # The state is asked for again and again meanwhile, and with it the mask that is shown.
+        while not late:
+            page.wait_for_timeout(20)
+        hand.go(5)
+        with page.expect_response("**/api/mask/0"):
+            late[0].continue_()
+        page.unroute("**/api/mask/0")
+        expect(page.locator("#stop")).to_be_hidden(timeout=30_000)
+        expect(page.locator("#where")).to_contain_text(f"frame 6 of {FRAMES}")
+        with page.expect_response("**/api/mask/*"):
+            hand.drag((10, 60), (40, 60))
+        assert sorted(path.name for path in given.glob("*.png")) == ["00000.png", "00005.png"]

@@ -13,11 +13,14 @@ OUTER = ("callbacks.", "pytorch_lightning.", "torch.optim.", "timm.optim.")
 """Where targets of the outer groups may be."""
 OUTER_GROUPS = {"optimizer", "scheduler", "callbacks", "logger", "trainer", "experiment"}
 FILES = sorted(path.relative_to(config_dir()) for path in config_dir().rglob("*.yaml"))
-FILES = [path for path in FILES if path.parts[0] != "local"]
+NO_GROUPS = ("local", "hydra", "sweep")
+"""The user's own, Hydra's launchers, and W&B's sweeps (test_sweep_files.py)."""
+FILES = [path for path in FILES if path.parts[0] not in NO_GROUPS]
 PARTS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "experiment"]
 EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
 FRAME_LOSSES = [Path(f"loss/{name}.yaml") for name in ("bootstrapped_ce", "iou_ce", "mask_iou")]
 HEAD = "# @package "
+TABLES = sorted((config_dir().parent / "docs" / "tables").glob("*.md"))
 
 
 def options(path: Path) -> Mapping:
@@ -137,3 +140,8 @@ def test_what_an_experiment_sets_holds(path, tmp_path):
 def test_roots_compose_and_no_option_is_left_open(name, tmp_path):
     config = compose([f"run_dir={tmp_path}"], name)
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_table_has_its_command(path):
+    assert path.stem.removesuffix("_statistics") in {experiment.stem for experiment in EXPERIMENTS}

@@ -1,17 +1,23 @@
+import inspect
 import json
+import shutil
 import struct
 import time
 from pathlib import Path
 
 import pytest
 import torch
+import wandb
 from PIL import Image
 from runs import ROOT, TRAIN
 from wandb.proto import wandb_internal_pb2
 
 import vosfw
+from vosfw.cli.table import collect
 from vosfw.cli.tracking import logged_in
 from vosfw.cli.train import main
+from vosfw.cli.wandb_runs import project
+from vosfw.errors import DatasetError
 
 RUN = [
     *[option for option in TRAIN if option != "logger=csv"],
@@ -19,6 +25,7 @@ RUN = [
     "trainer.val_check_interval=2",
     "callbacks.video_logger.videos=1",
     "callbacks.video_logger.frames=2",
+    "+tests.plain={}",
 ]
 
 
@@ -105,13 +112,32 @@ def test_an_offline_run_holds_everything(tmp_path, nobody_is_logged_in):
         (folder,) = run.glob("wandb/offline-run-*/files")
         assert all(Image.open(folder / file).size == (48, 32) for file in files)
 
-    (artifact,) = artifacts
-    assert artifact.type == "model" and "best" in artifact.aliases
+    (artifact,) = (each for each in artifacts if each.type == "model")
+    assert "best" in artifact.aliases
     (content,) = artifact.manifest.contents
     assert content.path == "best.ckpt"
     logged = torch.load(content.local_path, weights_only=True)["state_dict"]
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(logged[key], best[key]) for key in best)
+
+    # The table's readers, without the run's own folder.
+    away = tmp_path / "away"
+    shutil.copytree(run / "wandb", away / "wandb")
+    truth = json.loads((run / "tests/plain/results.json").read_text())
+    (found,) = collect([str(away)])
+    assert (found.test, found.seed, found.problem, found.choices["model"]) == ("plain", "0", "", "demo")
+    assert found.scores == {name: truth[name] for name in ("j_and_f", "j", "f")}
+    assert found.results["sequences"] == truth["sequences"] and len(truth["sequences"]) == 3
+    (row,) = [row for row in history if "test/plain/j_and_f" in row]
+    assert row["test/plain/j_and_f"] == truth["j_and_f"] and row["test/plain/videos/nrows"] == 3
+    next(away.glob("wandb/offline-run-*/files/tests/plain/results.json")).unlink()
+    assert collect([str(away)])[0].scores == {
+        "best": max(row["val/j_and_f"] for row in history if "val/j_and_f" in row)
+    }
+    # Killed in the middle of a record.
+    (file,) = away.glob("wandb/offline-run-*/run-*.wandb")
+    file.write_bytes(file.read_bytes()[:-100])
+    assert [each.problem for each in collect([str(away)])] == ["not finished"]
 
     # A resumed run goes on under the same id.
     (name,) = ids
@@ -122,6 +148,59 @@ def test_an_offline_run_holds_everything(tmp_path, nobody_is_logged_in):
     _, history, _, ids = read(run)
     assert ids == {name}
     assert [row["trainer/global_step"] for row in history if "train/loss" in row] == [4]
+    # Together they are one run, which is finished.
+    shutil.copytree(next(run.glob("wandb/offline-run-*")), away / "wandb" / f"offline-run-99999999_000000-{name}")
+    (found,) = collect([str(away)])
+    assert found.scores["j_and_f"] == json.loads((run / "tests/plain/results.json").read_text())["j_and_f"]
+
+
+class Server:
+    """The calls of W&B's API that the table makes, as its classes have them."""
+
+    def __init__(self, **_):
+        pass
+
+    def runs(self, path):
+        if path != "me/vosfw":
+            raise ValueError(f"Could not find project {path}")
+        return [OnlineRun("a", "finished"), OnlineRun("b", "crashed"), OnlineRun("c", "running")]
+
+
+class OnlineRun:
+    def __init__(self, name, state):
+        self.path, self.state = ["me", "vosfw", name], state
+        self.config = {"seed": 0, "choices": {"model": "demo"}, "overrides": {"model": "demo"}, "tests": {"plain": {}}}
+
+    def scan_history(self, keys):
+        return [{keys[0]: 0.25}, {keys[0]: 0.5}]
+
+    def files(self, names):
+        return [File(name) for name in names if name.endswith("results.json")]
+
+
+class File:
+    def __init__(self, name):
+        self.name = name
+
+    def download(self, root, replace):
+        path = Path(root) / self.name
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"j_and_f": 0.4, "j": 0.3, "f": 0.5, "sequences": {}}))
+        return path.open()
+
+
+def test_a_project_is_read_by_calls_that_wandb_has(monkeypatch):
+    public = wandb.apis.public
+    calls = [(Server, public.Api, "runs"), (OnlineRun, public.Run, "scan_history"), (OnlineRun, public.Run, "files")]
+    for own, real, name in [*calls, (File, public.File, "download")]:
+        ours, theirs = (inspect.signature(getattr(each, name)).parameters for each in (own, real))
+        assert set(ours) <= set(theirs), name
+    monkeypatch.setattr(wandb, "Api", Server)
+    found = project("me/vosfw")
+    assert [run.problem for run in found] == ["", "failed: W&B says crashed", "not finished"]
+    assert found[0].scores == {"j_and_f": 0.4, "j": 0.3, "f": 0.5} and found[0].where == "wandb:me/vosfw/a"
+    with pytest.raises(DatasetError, match="no project 'me/other'"):
+        project("me/other")
 
 
 def test_a_key_is_looked_for_without_asking(tmp_path, nobody_is_logged_in, monkeypatch):

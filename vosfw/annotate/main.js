@@ -51,9 +51,10 @@ function accept() {
 }
 
 async function load(t) {
-  const before = edits;
+  const before = edits, from = frame;
   const [picture, mask] = await Promise.all([t === frame ? null : askFrame(t), askMask(t)]);
-  if (tools.busy || edits !== before) return picture?.close();  // what came is older than what was drawn
+  // What came is older than what was drawn, or than the frame that is shown.
+  if (tools.busy || edits !== before || frame !== from) return picture?.close();
   if (picture) view.showFrame(picture);
   frame = t;
   ids.data.set(unsent.get(t) ?? mask.ids);

@@ -15,7 +15,9 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vosfw.cli.cluster import awaited, check_launcher
 from vosfw.cli.job import Task, noted, part_of_sweep
+from vosfw.cli.processes import agreed, alone, check_alone, restarted, started_by
 from vosfw.config import compose, config_dir, with_engine
 from vosfw.errors import CheckpointError, ConfigError, OutputError, VosfwError
 
@@ -36,15 +38,21 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
     options = get_args_parser().parse_args(arguments)
     own_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        if not (options.multirun or options.help or options.hydra_help or options.config_dir or options.config_name):
+        shown = options.cfg or options.info
+        launcher = "" if shown else check_launcher(options.overrides, multirun=options.multirun)
+        if options.multirun:
+            check_alone()
+        elif not (options.help or options.hydra_help or options.config_dir or options.config_name):
             config = composed(config_name, options.overrides)
-            if not options.cfg and not options.info:
-                arguments += resumed(config, options.overrides)
+            if not shown:
+                own = resumed(config, options.overrides)
+                arguments += [*own, *agreed(config, [*options.overrides, *own])]
                 check_writable(Path(config.run_dir))
     except VosfwError as error:
         if own_error:
             raise
         return report(error, 2)
+    script = script_of(script)
 
     @functools.wraps(task)
     def guarded(config: DictConfig) -> float | None:
@@ -54,16 +62,17 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
         own = HydraConfig.get()
         OmegaConf.update(config, "run_dir", own.runtime.output_dir)
         if own.mode == RunMode.MULTIRUN:
-            return part_of_sweep(task, config, own)
+            with alone(script, own):
+                return part_of_sweep(task, config, own)
         try:
-            return noted(task, config, own.overrides.task)
+            return noted(task, config, own.overrides.task, again=restarted())
         except VosfwError as error:
             if own_error:
                 raise
             raise SystemExit(report(error, 1)) from error
 
     try:
-        with borrowed([script_of(script), *arguments]):
+        with borrowed([script, *arguments]), awaited(launcher):
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -72,20 +81,15 @@ def launch(task: Task, config_name: str, arguments: Sequence[str], script: str) 
 
 @contextmanager
 def borrowed(argv: list[str]) -> Iterator[None]:
-    """Let Hydra read ``argv`` and set up logging, and put both back.
-
-    Lightning starts further processes (several GPUs) by what it finds in ``sys.argv`` and ``__main__``.
-    """
-    main, root = sys.modules["__main__"], logging.getLogger()
-    saved = sys.argv, main.__spec__, root.handlers[:], root.level
-    sys.argv = argv
-    if main.__spec__ is not None and main.__spec__.name.startswith("vosfw."):
-        main.__spec__ = None
+    """Let Hydra read ``argv`` and set up logging, and put both back."""
+    root = logging.getLogger()
+    saved = root.handlers[:], root.level
     try:
-        yield
+        with started_by(argv):
+            yield
     finally:
         own = root.handlers
-        sys.argv, main.__spec__, root.handlers, level = saved
+        root.handlers, level = saved
         root.setLevel(level)
         for handler in own:
             if handler not in root.handlers:

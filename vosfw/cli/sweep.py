@@ -15,6 +15,8 @@ from vosfw.data.files import replacing
 
 FINISHED = "finished.json"
 """In the folder of every run that is done: its overrides, its configuration's checksum, and the value it returned."""
+STARTED = "started.json"
+"""In the folder of every run: its configuration's checksum, from its start on."""
 FAILED = "failed.json"
 """In the folder of every run that an error ended: its overrides and the error."""
 RESULTS = ("results.json", "robustness.json")
@@ -40,6 +42,38 @@ def finish(folder: Path, config: DictConfig, overrides: Sequence[str], value: fl
     noted = {"overrides": list(overrides), "value": number, "config": checksum(config)}
     with replacing(folder / FINISHED) as draft:
         draft.write_text(json.dumps(noted, indent=2) + "\n")
+
+
+def start(folder: Path, config: DictConfig) -> bool:
+    """Note that a run starts; returns whether a run with this very configuration was started there before.
+
+    Raises:
+        OutputError: If that cannot be written.
+    """
+    path, own = folder / STARTED, checksum(config)
+    if path.is_file() and json.loads(path.read_text()).get("config") == own:
+        return True
+    with replacing(path) as draft:
+        draft.write_text(json.dumps({"config": own}) + "\n")
+    return False
+
+
+def go_on(folder: Path, config: DictConfig) -> list[str]:
+    """Let a run that was stopped go on where it was: from its last checkpoint, or behind the videos that are scored.
+
+    A checkpoint counts if it was written since the run with this configuration was started.
+
+    Returns:
+        Overrides by which further processes of the run do the same.
+    """
+    last, note = folder / "checkpoints" / "last.ckpt", folder / STARTED
+    if "resume" in config:
+        config.resume = True
+        return ["resume=true"]
+    if config.get("ckpt_path") is None and last.is_file() and last.stat().st_mtime >= note.stat().st_mtime:
+        config.ckpt_path = "last"
+        return ["ckpt_path=last"]
+    return []
 
 
 def fail(folder: Path, overrides: Sequence[str], error: BaseException) -> None:

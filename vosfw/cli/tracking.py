@@ -1,11 +1,16 @@
 """What a training run tells its tracker: a lasting W&B run, and the version of the code."""
 
+import json
 import logging
 import netrc
 import os
 import secrets
+import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import pytorch_lightning as pl
@@ -14,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
 import vosfw
+from vosfw.cli.results import RESULTS, SCORES
 from vosfw.cli.sweep import parsed
 
 logger = logging.getLogger(__name__)
@@ -27,7 +33,8 @@ def prepare_wandb(config: DictConfig) -> None:
     if config.logger.get("id") is None:
         note = Path(config.run_dir) / "wandb_id"
         if not note.is_file():
-            note.write_text(secrets.token_hex(4))
+            # An agent of a W&B sweep has given the run an id.
+            note.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
         OmegaConf.update(config, "logger.id", note.read_text().strip())
 
 
@@ -39,11 +46,44 @@ def settle_mode(folder: Path | str) -> None:
         logger.info("no W&B key: logging offline to %s/wandb; upload it later with wandb sync", folder)
 
 
-def finish(trainer: pl.Trainer) -> None:
-    """Close the W&B run, which the next run of a sweep would otherwise write to."""
-    for log in trainer.loggers:
-        if isinstance(log, WandbLogger) and trainer.is_global_zero:
-            log.experiment.finish()
+@contextmanager
+def tracked(trainer: pl.Trainer) -> Iterator[None]:
+    """Close the W&B run at the end, which the next run of a sweep would else write to; as failed after an error."""
+    code = 1
+    try:
+        yield
+        code = 0
+    finally:
+        for run in _wandb_runs(trainer):
+            run.finish(exit_code=code)
+
+
+def log_tests(trainer: pl.Trainer, folder: Path) -> None:
+    """Let W&B keep what the tests gave: scores, a table of the videos, and the files that ``vosfw table`` compares.
+
+    Args:
+        trainer: Of the training.
+        folder: Of the run.
+    """
+    import wandb
+
+    for run in _wandb_runs(trainer):
+        for path in sorted(path for name in RESULTS for path in (folder / "tests").glob(f"*/{name}")):
+            place, test = Path(run.dir) / path.relative_to(folder), path.parent.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+            run.save(str(place), base_path=run.dir, policy="now")
+            content = json.loads(path.read_text())
+            if "sequences" in content:
+                rows = [[name, *(found[key] for key in SCORES)] for name, found in content["sequences"].items()]
+                table = wandb.Table(columns=["video", *SCORES], data=rows)
+                scores = {f"test/{test}/{key}": content[key] for key in SCORES}
+                run.log({**scores, f"test/{test}/videos": table})
+
+
+def _wandb_runs(trainer: pl.Trainer) -> list[Any]:
+    """In the first process only."""
+    return [log.experiment for log in trainer.loggers if isinstance(log, WandbLogger) and trainer.is_global_zero]
 
 
 def logged_in() -> bool:

@@ -18,7 +18,7 @@ from vosfw.cli.launch import launch, report
 from vosfw.cli.reuse import keep, kept, take
 from vosfw.cli.start import resume_path, start_path, with_start
 from vosfw.cli.stored import STORED
-from vosfw.cli.tracking import code_version, finish, prepare_wandb, started_with
+from vosfw.cli.tracking import code_version, log_tests, prepare_wandb, started_with, tracked
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
 from vosfw.contract import check_loss, check_parts
@@ -106,19 +106,19 @@ def train(config: DictConfig) -> float | None:
     compared = BeforeAfter(config, trainer, module, datamodule)
     for log in trainer.loggers:
         log.log_hyperparams({**to_container(config), "code": code_version(), **started_with()})
-    try:
-        compared.before(resumed=checkpoint is not None)
-        trainer.fit(module, datamodule=datamodule, ckpt_path=None if checkpoint is None else str(checkpoint))
-        compared.after()
-    except MisconfigurationException as error:
-        raise ConfigError(f"the trainer refuses its options: {error}") from error
-    finally:
-        finish(trainer)
-    score = summarize(trainer, Path(config.run_dir))
-    if place is not None and last.is_file() and not trainer.interrupted and trainer.is_global_zero:
-        keep(last, place, score)
-    if config.tests and not trainer.interrupted:
-        run_tests(config, last)
+    with tracked(trainer):
+        try:
+            compared.before(resumed=checkpoint is not None)
+            trainer.fit(module, datamodule=datamodule, ckpt_path=None if checkpoint is None else str(checkpoint))
+            compared.after()
+        except MisconfigurationException as error:
+            raise ConfigError(f"the trainer refuses its options: {error}") from error
+        score = summarize(trainer, Path(config.run_dir))
+        if place is not None and last.is_file() and not trainer.interrupted and trainer.is_global_zero:
+            keep(last, place, score)
+        if config.tests and not trainer.interrupted:
+            run_tests(config, last)
+            log_tests(trainer, Path(config.run_dir))
     return score
 
 

@@ -86,8 +86,7 @@ class AugmentedSegmenter(Segmenter[AugmentedState]):
     def _masks(self, masks: ObjectMasks, version: Version) -> ObjectMasks:
         probs, weight = masks.probs, masks.weight
         if self.segmenter.grid.mode == "pad":
-            probs = version.geometry.place_probs(probs)
-            weight = F.interpolate(weight, probs.shape[-2:], mode="nearest")
+            probs, weight = version.geometry.place_probs(probs), version.geometry.place_probs(weight)
         if version.flip:
             probs, weight = probs.flip(-1), weight.flip(-1)
         return ObjectMasks(probs, masks.valid, weight)

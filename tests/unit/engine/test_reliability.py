@@ -3,8 +3,11 @@ import math
 import pytest
 import torch
 
+from vosfw.engine.augment import Augment, AugmentedSegmenter
 from vosfw.engine.reliability import EntropyReliability, NoReliability, entropy
 from vosfw.errors import ConfigError
+from vosfw.interfaces import Grid
+from vosfw.model.copy_first import CopyFirst
 from vosfw.types import ObjectMasks
 
 PROBS = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5], [1 / 3, 1 / 3, 1 / 3]]).T[None, :, None]
@@ -70,3 +73,18 @@ def test_none_trusts_all():
 def test_a_negative_threshold():
     with pytest.raises(ConfigError, match="alpha is -1"):
         EntropyReliability(-1)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_augmented_weights_stay_with_their_masks(flip):
+    """Frames of 36x20 are padded to 48x32 for this network, so that both move by 6 pixels."""
+    network = CopyFirst()
+    network.grid = Grid(16, "pad")
+    augmented = AugmentedSegmenter(network, Augment(flip=flip))
+    shown = torch.zeros(1, 1, 36, 20)
+    shown[..., 12:24, 0:8] = 1
+    masks = ObjectMasks(torch.cat([1 - shown, shown], 1), torch.tensor([[True]]), 1 - shown)
+    for version in augmented._versions(torch.zeros(1, 1, 3, 36, 20)):
+        placed = augmented._masks(masks, version)
+        assert placed.weight.shape[-2:] == (48, 32) and placed.probs[:, 1:].sum() == shown.sum()
+        assert torch.equal(placed.weight, 1 - placed.probs[:, 1:])

@@ -9,16 +9,20 @@ from torch import Tensor
 from vosfw.interfaces import Memory
 from vosfw.model.memory.bank import bias_of
 
+FAINT = 1e-6
+"""Weight of a frame none of whose cells is to be trusted: it is read where there is no other."""
+
 
 class ContextBank(NamedTuple):
     """Sums of the contexts of the remembered frames, and how many they are."""
 
     context: Float[Tensor, "B g p Ck Cv"]
     """``p`` objects share each of the ``g`` groups of keys."""
-    frames: Float[Tensor, ""]
+    frames: Float[Tensor, "B"]
+    """One without a cell to trust counts ``FAINT``."""
     recent: Float[Tensor, "B g p Ck Cv"]
     """Of the transient frame."""
-    recent_frames: Float[Tensor, ""]
+    recent_frames: Float[Tensor, "B"]
 
 
 class GlobalContextMemory(Memory[ContextBank]):
@@ -35,7 +39,7 @@ class GlobalContextMemory(Memory[ContextBank]):
         """See ``Memory.empty``."""
         groups = key.shape[1]
         shape = (key.shape[0], groups, value.shape[1] // max(groups, 1), key.shape[2], value.shape[2])
-        nothing, none = value.new_zeros(shape, dtype=torch.float32), value.new_zeros((), dtype=torch.float32)
+        nothing, none = value.new_zeros(shape, dtype=torch.float32), value.new_zeros(key.shape[0], dtype=torch.float32)
         return ContextBank(nothing, none, nothing, none)
 
     def write(
@@ -48,11 +52,14 @@ class GlobalContextMemory(Memory[ContextBank]):
         keep: bool,
     ) -> ContextBank:
         """See ``Memory.write``."""
-        context = _context(key, value, trusted)
+        frame = torch.ones_like(bank.frames)
+        if trusted is not None:
+            frame = torch.where(trusted.flatten(1).any(1), frame, FAINT)
+        context = _context(key, value, trusted) * _of_each(frame)
         if not keep:
-            return bank._replace(recent=context, recent_frames=torch.ones_like(bank.frames))
+            return bank._replace(recent=context, recent_frames=frame)
         nothing, none = torch.zeros_like(context), torch.zeros_like(bank.frames)
-        return ContextBank(bank.context + context, bank.frames + 1, nothing, none)
+        return ContextBank(bank.context + context, bank.frames + frame, nothing, none)
 
     def append(
         self, bank: ContextBank, key: Float[Tensor, "B Ck h w"], value: Float[Tensor, "B k Cv h w"]
@@ -63,11 +70,16 @@ class GlobalContextMemory(Memory[ContextBank]):
 
     def read(self, bank: ContextBank, query: Float[Tensor, "B Ck T h w"]) -> Float[Tensor, "B k Cv T h w"]:
         """See ``Memory.read``."""
-        mean = (bank.context + bank.recent) / (bank.frames + bank.recent_frames).clamp_min(1)
+        frames = (bank.frames + bank.recent_frames).clamp_min(FAINT)
+        mean = (bank.context + bank.recent) / _of_each(frames)
         attention = query.float().softmax(1).flatten(2)
         with torch.autocast(query.device.type, enabled=False):
             read: Tensor = torch.einsum("bcm,bgpcd->bgpdm", attention, mean)
         return read.reshape(read.shape[0], -1, read.shape[3], *query.shape[2:]).to(query.dtype)
+
+
+def _of_each(numbers: Float[Tensor, "B"]) -> Float[Tensor, "B 1 1 1 1"]:
+    return numbers[:, None, None, None, None]
 
 
 def _context(

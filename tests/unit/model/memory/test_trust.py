@@ -52,3 +52,18 @@ def test_a_memory_without_a_cell_to_trust_is_read_all_the_same(memory):
     nothing = memory.write(memory.empty(key, value), key, value, torch.zeros(1, 3, 4, dtype=torch.bool), keep=True)
     everything = memory.write(memory.empty(key, value), key, value, keep=True)
     torch.testing.assert_close(memory.read(nothing, query), memory.read(everything, query), atol=2e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["permanent", "transient"])
+@pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES)
+def test_a_frame_without_a_cell_to_trust_is_not_read_beside_another(memory, keep):
+    """In one video of the batch; in the other one it is."""
+    memory.eval()
+    key, value, query = random(2, 1, 8, 3, 4), random(2, 2, 5, 3, 4, seed=1), random(2, 8, 1, 3, 4, seed=2)
+    bank = memory.write(memory.empty(key, value), key, value, keep=True)
+    trusted = torch.tensor([False, True])[:, None, None].expand(2, 3, 4)
+    one, other = (memory.read(memory.write(bank, key, value + x, trusted, keep=keep), query) for x in (3, 9))
+    read = memory.read(memory.write(bank, key, value + 9, keep=keep), query)
+    torch.testing.assert_close(one[0], other[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(other[1], read[1], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(other[0], read[0], atol=0.1)
