@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from vosfw.data.io import write_mask, write_video
+from vosfw.data.synthetic import SyntheticDataset
 
 SIZE = (24, 32)
 
@@ -80,4 +81,16 @@ def make_static_images(root: Path) -> Path:
     for name, ids in (("a", (1, 2)), ("b", (1,))):
         save_frame(root / "images" / f"{name}.jpg", picture(0))
         write_mask(root / "masks" / f"{name}.png", boxes(ids, 0))
+    return root
+
+
+def make_own(root: Path, videos: int = 4, frames: int = 6, every: int = 2, size: tuple[int, int] = (32, 48)) -> Path:
+    """Generated videos as a user's own: pictures in ``frames``, a mask for every second one in ``masks``."""
+    dataset = SyntheticDataset("val", videos, frames, size, objects=(1, 2))
+    for index in range(videos):
+        video = dataset.video(index)
+        for t in range(frames):
+            save_frame(root / "frames" / f"v{index}" / f"{t:05d}.png", video.frame(t))
+            if t % every == 0:
+                write_mask(root / "masks" / f"v{index}" / f"{t:05d}.png", video.id_map(t))
     return root

@@ -95,9 +95,16 @@ def load(
 def read_checkpoint(path: Path) -> Checkpoint:
     """Weights and composition of a Lightning ``.ckpt`` or a ``.safetensors`` file; runs no code from it.
 
+    Args:
+        path: ``embedded`` stands for the network that comes with vosfw.
+
     Raises:
         CheckpointError: If the file is missing, damaged, or was not written by vosfw.
     """
+    path = EMBEDDED if str(path) == EMBEDDED.stem else path
+    if path.is_dir():
+        near = next(iter(sorted(path.rglob("*.ckpt"))), None) or next(iter(sorted(path.rglob("*.safetensors"))), None)
+        raise CheckpointError(f"{path} is a folder; name a file{'' if near is None else f', such as {near}'}.")
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path.absolute()}. Check the path; training writes to outputs/.")
     if path.suffix == ".safetensors":

@@ -1,6 +1,5 @@
 """The one LightningModule: trains on clips, evaluates on whole videos, through the engine."""
 
-import fnmatch
 import logging
 import math
 import time
@@ -15,14 +14,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
+from vosfw import parameter_groups
 from vosfw.composition import check_composition
 from vosfw.data.prefetch import ReadAhead
 from vosfw.data.video import Video
 from vosfw.engine.engine import Engine
-from vosfw.errors import ConfigError
+from vosfw.errors import CheckpointError, ConfigError
 from vosfw.interfaces import Segmenter
 from vosfw.ledger import Ledger
 from vosfw.metrics.result import JAndFResult
+from vosfw.model.layers.backbone import freeze_statistics
 from vosfw.ops.allocator import keep_large_blocks
 from vosfw.types import Clip
 
@@ -73,9 +74,12 @@ class VOSModule(pl.LightningModule):
         composition: ``name``, ``model`` and ``engine`` as plain containers, stored in every checkpoint.
         compile: Options of ``torch.compile`` for the network's methods; None leaves them alone.
         no_decay: Patterns of names (such as ``*.beta``) of parameters of the network without weight decay.
+        layer_lr: Factor on the learning rate by pattern; see ``vosfw.parameter_groups.groups``.
+        freeze: Patterns of parameters and parts that do not learn: not optimised, always in evaluation mode.
+        frozen_statistics: All batch norms keep their running statistics; their affine parameters still learn.
 
     Raises:
-        ConfigError: If an engine cannot go with the network.
+        ConfigError: If an engine cannot go with the network, or ``freeze`` names nothing, or everything.
     """
 
     def __init__(
@@ -90,6 +94,10 @@ class VOSModule(pl.LightningModule):
         composition: Mapping[str, Any] | None = None,
         compile: Mapping[str, Any] | None = None,
         no_decay: Sequence[str] = (),
+        layer_lr: Mapping[str, float | int | None] | None = None,
+        freeze: Sequence[str] = (),
+        *,
+        frozen_statistics: bool = False,
     ) -> None:
         super().__init__()
         for options in (engine, engine if train_engine is None or loss is None else train_engine):
@@ -101,11 +109,18 @@ class VOSModule(pl.LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.no_decay = (no_decay,) if isinstance(no_decay, str) else tuple(no_decay)
+        self.layer_lr = dict(layer_lr or {})
+        self.freeze_patterns = (freeze,) if isinstance(freeze, str) else tuple(freeze)
+        self.still = parameter_groups.freeze(segmenter, self.freeze_patterns)
+        """Parts of the network that stay in evaluation mode."""
+        self.frozen_statistics = frozen_statistics
         self.val_metric: Any = metrics
         self.test_metric: Any = None if metrics is None else metrics.clone()
         self.composition = dict(composition or {})
         self.result: JAndFResult | None = None
         """Of the last validation or test."""
+        self.validated: tuple[int, JAndFResult] | None = None
+        """The last validation's step and result."""
         self.ledger: Ledger | None = None
         """Where a test notes what is done."""
         self.restored: Sequence[Any] = ()
@@ -125,11 +140,22 @@ class VOSModule(pl.LightningModule):
         """Lightning's hook, before anything else."""
         keep_large_blocks()
 
+    def train(self, mode: bool = True) -> "VOSModule":
+        """Switch between training and evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        if self.frozen_statistics:
+            freeze_statistics(self.segmenter)
+        for name in self.still:
+            self.segmenter.get_submodule(name).eval()
+        return self
+
     def on_train_start(self) -> None:
         """Lightning's hook."""
         # Lightning leaves this to us. A module's own train() is where norms keep their statistics.
         self.train()
         self.total_steps = float(self.trainer.estimated_stepping_batches)
+        if (self.layer_lr or self.still) and self.trainer.is_global_zero:
+            logger.info(parameter_groups.table(self.trainer.optimizers[0], self.segmenter))
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
         """Loss of one batch of clips."""
@@ -149,8 +175,8 @@ class VOSModule(pl.LightningModule):
         """The optimiser over all parameters that are trained, and its schedule per step."""
         if self.optimizer is None:
             raise ConfigError("VOSModule was built without an optimizer; training needs one")
-        plain = (parameter for parameter in self.parameters() if parameter.requires_grad)
-        optimizer = self.optimizer(self._groups() if self.no_decay else plain)
+        optimizer = self.optimizer(self._groups())
+        parameter_groups.apply_factors(optimizer)
         if self.scheduler is None:
             return optimizer
         options = getattr(self.scheduler, "keywords", {})
@@ -161,15 +187,11 @@ class VOSModule(pl.LightningModule):
         schedule = self.scheduler(optimizer, **length)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """The parameters that are trained, with and without weight decay."""
-        trained = {name.removeprefix("segmenter."): p for name, p in self.named_parameters() if p.requires_grad}
-        exempt = {name for pattern in self.no_decay for name in fnmatch.filter(trained, pattern)}
-        if not exempt:
-            raise ConfigError(f"no_decay: no trained parameter is called {' or '.join(self.no_decay)}; set no_decay=[]")
-        decayed = [parameter for name, parameter in trained.items() if name not in exempt]
-        spared = [parameter for name, parameter in trained.items() if name in exempt]
-        return [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    def _groups(self) -> Any:
+        """The parameters that are trained, in groups where options make some."""
+        if not self.no_decay and not self.layer_lr:
+            return [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return parameter_groups.groups(self.segmenter, self.layer_lr, self.no_decay)
 
     def on_validation_epoch_start(self) -> None:
         """Lightning's hook."""
@@ -211,14 +233,28 @@ class VOSModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what ``vosfw.load`` needs to rebuild the network."""
         checkpoint["vosfw"] = {"version": 1, **self.composition}
+        if self.validated is not None:
+            step, result = self.validated
+            checkpoint["val"] = {"step": step, **result.brief()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another composition.
+        """Refuse a checkpoint of another composition, or of other groups of parameters.
 
         Raises:
             CheckpointError: Naming both and the first options that differ.
         """
         check_composition(self.composition, checkpoint.get("vosfw", {}), "the checkpoint")
+        states = checkpoint.get("optimizer_states")
+        if not states or self.optimizer is None:
+            return
+        stored = [len(group["params"]) for group in states[0]["param_groups"]]
+        groups = self._groups()
+        own = [len(group["params"]) for group in groups] if isinstance(groups[0], dict) else [len(groups)]
+        if stored != own:
+            raise CheckpointError(
+                f"the checkpoint's run trained {stored} parameters (by groups), this one trains {own}; go on with the "
+                "same freeze, layer_lr and no_decay"
+            )
 
     def _start(self, stage: str | None) -> None:
         self._frames, self._seconds = 0, 0.0
@@ -288,6 +324,8 @@ class VOSModule(pl.LightningModule):
             for measures in self.restored:
                 metric.restore(measures)
         self.result = result = metric.compute()
+        if stage == "val":
+            self.validated = self.global_step, result
         if result.unscored and self.trainer.is_global_zero:
             logger.info("no score for %d videos: %s", len(result.unscored), ", ".join(result.unscored))
         for name, value in result.scalars().items():

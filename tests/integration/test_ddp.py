@@ -1,11 +1,15 @@
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from layouts import make_own
 from runs import DATA, QUIET, SMALL_AOC, SMALL_RPCM, TRAIN, command, curve, weights
 
 from vosfw.cli.train import main
+from vosfw.hub import read_checkpoint
 
 RUN = [
     *TRAIN,
@@ -39,6 +43,46 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
     assert float(curve(two, "val/j_and_f")[2]) == pytest.approx(score, abs=0.01)
     masks = [sorted(path.relative_to(run / "masks") for path in run.glob("masks/*/*.png")) for run in (one, two)]
     assert masks[0] == masks[1] and len(masks[0]) == 3 * 6
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_with_frozen_parts(tmp_path):
+    """Parameters that are frozen have no gradient to wait for, and the start weights are scored together."""
+    run = [
+        "experiment=finetune",
+        f"data.root={make_own(tmp_path / 'own', 5)}",
+        "data.num_workers=0",
+        "data.augment.crop=[32,48]",
+        "data.augment.min_pixels=1",
+        "data.sampler.clip_frames=2",
+        "data.train.ratios.synthetic=0",
+        "data.train.parts.own.hold_out=0.4",
+        "freeze=[encoder.*]",
+        "+layer_lr={decoder.*:0.5}",
+        "optimizer=sgd",
+        "optimizer.lr=0.01",
+        "engine.short_side=null",
+        "before_after.test=null",
+        "trainer.max_steps=2",
+        "trainer.val_check_interval=1",
+        "callbacks.last.every_n_steps=1",
+        "logger=csv",
+        *QUIET,
+    ]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main([*run, "data.batch_size=2", f"run_dir={one}"]) == 0
+    ddp = ["trainer.devices=2", "trainer.strategy=ddp"]
+    done = command("train.py", *run, "data.batch_size=1", f"run_dir={two}", *ddp)
+    assert done.returncode == 0, done.stderr
+    expected, got = weights(one), weights(two)
+    start = read_checkpoint(Path("embedded")).weights
+    for key, value in expected.items():
+        torch.testing.assert_close(got[key], value, rtol=1e-4, atol=1e-5, msg=key)
+        given = start[key.removeprefix("segmenter.")].to(value.dtype)
+        assert torch.allclose(value, given, 1e-6, 0) or not key.startswith("segmenter.encoder."), key
+    scores = [json.loads((run / "before_after.json").read_text()) for run in (one, two)]
+    assert scores[0]["before"]["val"]["videos"] == pytest.approx(scores[1]["before"]["val"]["videos"], abs=1e-3)
+    assert scores[0]["before"]["val"]["j_and_f"] == pytest.approx(scores[1]["before"]["val"]["j_and_f"], abs=1e-3)
 
 
 @pytest.mark.slow

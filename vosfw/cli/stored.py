@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from vosfw.config import ENGINE_PREFIX, MODEL_PREFIXES, check_targets, compose, config_dir, instantiate_engine
 from vosfw.engine.engine import Engine
 from vosfw.errors import ConfigError
-from vosfw.hub import EMBEDDED, read_checkpoint
+from vosfw.hub import EMBEDDED, Checkpoint, read_checkpoint
 from vosfw.interfaces import Segmenter
 
 STORED = "checkpoint"
@@ -35,6 +35,12 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
     # In a sweep over checkpoints the first one stands for all; each is compared with its own weights later.
     stored = read_checkpoint(Path(text.split(",")[0]))
     trusted = any(argument == "trust_targets=true" for argument in arguments)
+    place = given[-1] + 1
+    return [*arguments[:place], *offer(stored, arguments, trusted=trusted), *arguments[place:]]
+
+
+def offer(stored: Checkpoint, arguments: Sequence[str], *, trusted: bool = False) -> list[str]:
+    """Make model and engine of a checkpoint choices; returns the overrides that choose them."""
     extra = []
     for group, content, prefixes, base in (
         ("model", stored.model, MODEL_PREFIXES, torch.nn.Module),
@@ -47,8 +53,7 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
             check_targets(content, prefixes, base)
         store(group, content)
         extra += [] if chosen else [f"{group}={STORED}"]
-    place = given[-1] + 1
-    return [*arguments[:place], *extra, *arguments[place:]]
+    return extra
 
 
 def engine_of(model: Segmenter[Any], overrides: Sequence[str]) -> Engine:

@@ -70,7 +70,8 @@ def go_on(folder: Path, config: DictConfig) -> list[str]:
     if "resume" in config:
         config.resume = True
         return ["resume=true"]
-    if config.get("ckpt_path") is None and last.is_file() and last.stat().st_mtime >= note.stat().st_mtime:
+    anew = config.get("ckpt_path") is None or config.get("start") == "weights"
+    if anew and last.is_file() and last.stat().st_mtime >= note.stat().st_mtime:
         config.ckpt_path = "last"
         return ["ckpt_path=last"]
     return []

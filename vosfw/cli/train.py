@@ -13,13 +13,16 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from vosfw.cli.launch import launch
+from vosfw.cli.before_after import BeforeAfter
+from vosfw.cli.launch import launch, report
 from vosfw.cli.reuse import keep, kept, take
+from vosfw.cli.start import resume_path, start_path, with_start
+from vosfw.cli.stored import STORED
 from vosfw.cli.tracking import code_version, log_tests, prepare_wandb, started_with, tracked
 from vosfw.composition import check_composition
 from vosfw.config import instantiate, to_container
 from vosfw.contract import check_loss, check_parts
-from vosfw.errors import CheckpointError, ConfigError
+from vosfw.errors import ConfigError, VosfwError
 from vosfw.hub import load_encoder, load_weights, read_checkpoint
 from vosfw.interfaces import Segmenter
 from vosfw.module import VOSModule
@@ -32,7 +35,11 @@ CORES = torch.get_num_threads()
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train from the command line; the arguments are Hydra's. Returns the exit code."""
-    return launch(train, "train", sys.argv[1:] if arguments is None else arguments, __file__)
+    try:
+        arguments = with_start(list(sys.argv[1:] if arguments is None else arguments))
+    except VosfwError as error:
+        return report(error, 1)
+    return launch(train, "train", arguments, __file__)
 
 
 def train(config: DictConfig) -> float | None:
@@ -40,7 +47,7 @@ def train(config: DictConfig) -> float | None:
 
     Raises:
         ConfigError: If an option has an illegal value.
-        CheckpointError: If there is nothing to resume from, or it belongs to another composition.
+        CheckpointError: If there is nothing to resume or start from, or it belongs to another composition.
     """
     from vosfw.cli.tests import check_tests, run_tests  # which needs this module
 
@@ -56,13 +63,22 @@ def train(config: DictConfig) -> float | None:
     quiet()
     set_threads(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    checkpoint = resume_path(config)
-    model = config.model if checkpoint is None else OmegaConf.create(without_downloads(to_container(config.model)))
+    checkpoint, start = resume_path(config), start_path(config)
+    source = checkpoint or start
+    stored = None if source is None else read_checkpoint(source)
+    own = composition(config)
+    if stored is not None and own["name"] == STORED:
+        own["name"] = stored.name
+    if stored is not None and checkpoint is None and config.start == "weights":
+        changed = check_composition(own, stored._asdict(), str(source), parts_only=True)
+        if changed:
+            logger.info("the checkpoint's network with other options: %s", "; ".join(changed))
+    model = config.model if stored is None else OmegaConf.create(without_downloads(to_container(config.model)))
     check_parts(model)
     check_loss(config.loss)
     segmenter: Segmenter[Any] = instantiate(model)
-    if config.weights is not None and checkpoint is None:
-        load_weights(segmenter, read_checkpoint(Path(config.weights)))
+    if stored is not None and checkpoint is None:
+        load_weights(segmenter, stored)
     if config.encoder_weights is not None and checkpoint is None:
         load_encoder(segmenter, read_checkpoint(Path(config.encoder_weights)), to_container(config.model))
     module = VOSModule(
@@ -73,22 +89,28 @@ def train(config: DictConfig) -> float | None:
         instantiate(config.optimizer),
         instantiate(config.scheduler),
         instantiate(config.metrics),
-        composition(config),
+        own,
         compile_options(config),
         config.no_decay,
+        to_container(config.layer_lr or {}),
+        config.freeze,
+        frozen_statistics=config.frozen_statistics,
     )
-    if checkpoint is not None:
-        check_composition(module.composition, read_checkpoint(checkpoint)._asdict(), str(checkpoint))
+    if stored is not None and checkpoint is not None:
+        check_composition(module.composition, stored._asdict(), str(checkpoint))
     datamodule = instantiate(config.data)
     prepare_wandb(config)
     trainer = build_trainer(config, instantiate(config.logger))
     if config.tests:
         check_tests(config, trainer.world_size)
+    compared = BeforeAfter(config, trainer, module, datamodule)
     for log in trainer.loggers:
         log.log_hyperparams({**to_container(config), "code": code_version(), **started_with()})
     with tracked(trainer):
         try:
+            compared.before(resumed=checkpoint is not None)
             trainer.fit(module, datamodule=datamodule, ckpt_path=None if checkpoint is None else str(checkpoint))
+            compared.after()
         except MisconfigurationException as error:
             raise ConfigError(f"the trainer refuses its options: {error}") from error
         score = summarize(trainer, Path(config.run_dir))
@@ -143,25 +165,6 @@ def compile_options(config: DictConfig) -> dict[str, Any] | None:
     """Arguments of ``torch.compile``, or None if it is off."""
     options = to_container(config.compile)
     return options if options.pop("enabled") else None
-
-
-def resume_path(config: DictConfig) -> Path | None:
-    """The checkpoint to go on from.
-
-    Raises:
-        CheckpointError: If it is not there.
-    """
-    if config.ckpt_path is None:
-        return None
-    path = Path(config.ckpt_path)
-    if config.ckpt_path == "last":
-        path = Path(config.run_dir) / "checkpoints" / "last.ckpt"
-    if not path.is_file():
-        raise CheckpointError(
-            f"no checkpoint to resume from at {path.absolute()}. Name the run with run_dir=..., its checkpoint with "
-            "ckpt_path=..., or leave ckpt_path out to start anew."
-        )
-    return path
 
 
 def set_threads(config: DictConfig) -> None:

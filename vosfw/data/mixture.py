@@ -15,11 +15,12 @@ class MixtureDataset(VideoDataset):
     Args:
         parts: Data sets, or functions that make them.
         ratios: Share of each, relative to the others. The part that fills its share best with its own number of videos
-            is taken once, the others as often as that needs. None takes every video of every part once.
+            is taken once, the others as often as that needs. A part with 0 is not opened. None takes every video of
+            every part once.
         repeats: How often each part is taken, in place of ``ratios``; once if not named.
 
     Raises:
-        ConfigError: If a name is unknown, a share not positive, or both ``ratios`` and ``repeats`` are given.
+        ConfigError: If a name is unknown, a share negative, all are 0, or both ``ratios`` and ``repeats`` are given.
     """
 
     def __init__(
@@ -29,13 +30,15 @@ class MixtureDataset(VideoDataset):
         repeats: Mapping[str, int] | None = None,
     ) -> None:
         given = {**(ratios or {}), **(repeats or {})}
-        if not parts or (ratios and repeats) or not set(given) <= set(parts) or any(n <= 0 for n in given.values()):
+        wrong = not set(given) <= set(parts) or any(n < 0 for n in given.values())
+        if wrong or (ratios and repeats) or not any(given.get(name, 1) for name in parts):
             raise ConfigError(
                 f"a mixture of {', '.join(parts) or 'nothing'} with ratios {dict(ratios or {})} and repeats "
-                f"{dict(repeats or {})}; wanted ratios of all parts or repeats of some, positive, of known names"
+                f"{dict(repeats or {})}; wanted ratios of all parts or repeats of some, none negative, of known names"
             )
         if ratios and set(ratios) != set(parts):
             raise ConfigError(f"ratios name {', '.join(ratios)}; wanted one for each of {', '.join(parts)}")
+        parts = {name: part for name, part in parts.items() if given.get(name, 1) > 0}
         self.parts = {name: part if isinstance(part, VideoDataset) else part() for name, part in parts.items()}
         counts = {name: len(part) * int((repeats or {}).get(name, 1)) for name, part in self.parts.items()}
         if ratios:

@@ -91,6 +91,11 @@ class JAndFResult(NamedTuple):
         parts = {"": self.score} | {f"_{group}": score for group, score in self.groups.items()}
         return {prefix + name + part: value for part, score in parts.items() for name, value in score._asdict().items()}
 
+    def brief(self) -> dict[str, Any]:
+        """J&F, J and F, and ``videos``: J&F by video; plain, what is not a number is None."""
+        videos = {name: _plain(sequence.score)["j_and_f"] for name, sequence in self.sequences.items()}
+        return {name: _plain(self.score)[name] for name in ("j_and_f", "j", "f")} | {"videos": videos}
+
     def to_json(self, per_frame: bool = True) -> dict[str, Any]:
         """Plain dicts and lists; what is not a number becomes None.
 

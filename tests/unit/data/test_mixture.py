@@ -36,7 +36,8 @@ def test_proportions(ratios, repeats, counts) -> None:  # type: ignore[no-untype
     [
         ({"a": 1}, None),
         ({"a": 1, "c": 2}, None),
-        ({"a": 0, "b": 1}, None),
+        ({"a": -1, "b": 1}, None),
+        ({"a": 0, "b": 0}, None),
         (None, {"c": 2}),
         ({"a": 1, "b": 1}, {"a": 2}),
     ],
