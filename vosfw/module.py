@@ -247,12 +247,12 @@ class VOSModule(pl.LightningModule):
         states = checkpoint.get("optimizer_states")
         if not states or self.optimizer is None:
             return
-        stored = [len(group["params"]) for group in states[0]["param_groups"]]
         groups = self._groups()
-        own = [len(group["params"]) for group in groups] if isinstance(groups[0], dict) else [len(groups)]
+        groups = groups if isinstance(groups[0], dict) else [{"params": groups}]
+        stored, own = (parameter_groups.sizes(each) for each in (states[0]["param_groups"], groups))
         if stored != own:
             raise CheckpointError(
-                f"the checkpoint's run trained {stored} parameters (by groups), this one trains {own}; go on with the "
+                f"the checkpoint's run trained {stored} (parameters by group), this one trains {own}; go on with the "
                 "same freeze, layer_lr and no_decay"
             )
 

@@ -128,6 +128,12 @@ def table(optimizer: Optimizer, network: nn.Module) -> str:
     return "\n".join([head, *(f"{name:<{width + 14}}{count:>12,}{rate:>16}" for name, count, rate in rows)])
 
 
+def sizes(groups: Iterable[Mapping[str, Any]]) -> str:
+    """Groups in few words: how many parameters, of what name, at which factor."""
+    found = [(len(group["params"]), group.get("name", REST), group.get("factor", 1.0)) for group in groups]
+    return ", ".join(f"{count} of {name} at {factor:g}" for count, name, factor in found)
+
+
 def _parts(network: nn.Module, pattern: str) -> list[str]:
     return fnmatch.filter([name for name, _ in network.named_modules() if name], pattern)
 

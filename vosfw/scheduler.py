@@ -50,7 +50,8 @@ def warmup_poly(
         total_steps: Length of the run in optimiser steps; later steps stay at the floor.
         warmup: Steps in which the rate rises.
         power: Of the decay, above 0.
-        floor: Lowest rate at any step, also while it rises; absolute, not a share.
+        floor: Lowest rate at any step, also while it rises; absolute, not a share, but for the factor of a group
+            (``layer_lr``).
 
     Raises:
         ConfigError: If an option is out of range.
@@ -67,8 +68,8 @@ def warmup_poly(
             return step / warmup
         return float(max(1 - (step - warmup) / length, 0.0) ** power)
 
-    def above_floor(rate: float) -> Callable[[int], float]:
-        return lambda step: max(factor(step), floor / rate) if rate > 0 else 0.0
+    def above_floor(rate: float, lowest: float) -> Callable[[int], float]:
+        return lambda step: max(factor(step), lowest / rate) if rate > 0 else 0.0
 
-    rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
-    return LambdaLR(optimizer, [above_floor(float(rate)) for rate in rates])
+    rates = [(group.get("initial_lr", group["lr"]), group.get("factor", 1.0)) for group in optimizer.param_groups]
+    return LambdaLR(optimizer, [above_floor(float(rate), floor * share) for rate, share in rates])

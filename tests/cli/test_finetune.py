@@ -91,7 +91,7 @@ def test_nothing_gained_stops_early_and_says_so(tmp_path, own, capsys):
     assert found["after"] == found["before"] and found["before"]["val"]["j_and_f"] > 0
 
 
-def test_a_killed_run_goes_on(tmp_path, own, monkeypatch):
+def test_a_killed_run_goes_on(tmp_path, own, monkeypatch, capsys):
     """Also the comparison, whose first half was made before."""
 
     class Killed(BaseException):
@@ -117,6 +117,9 @@ def test_a_killed_run_goes_on(tmp_path, own, monkeypatch):
     expected, got = weights(whole), weights(broken)
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-6)
+    (broken / "before_after.json").unlink()
+    assert main([*run, "ckpt_path=last", f"run_dir={broken}"]) == 1
+    assert "has no scores of the start weights on val and test" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,8 @@ def test_a_killed_run_goes_on(tmp_path, own, monkeypatch):
         (["ckpt_path={start}", "freeze=[encodr.*]"], "did you mean encoder.*"),
         (["ckpt_path={start}", "trainer.val_check_interval=50"], "trainer.val_check_interval <= trainer.max_steps"),
         (["ckpt_path={start}", "before_after.val=null"], "wanted {val: NAME"),
-        (["ckpt_path=last"], "no run under"),
+        (["ckpt_path=last"], "name the run to go on with, run_dir=RUN"),
+        (["ckpt_path=last", "run_dir={folder}"], "no checkpoint to resume from"),
         (["ckpt_path=last", "-m"], "in a sweep"),
     ],
 )

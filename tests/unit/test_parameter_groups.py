@@ -37,6 +37,7 @@ def test_groups_by_pattern_and_decay():
         {"encoder.1.bias"},
     ]
     assert [group["factor"] for group in groups] == [1, 1, 0.1, 0.1, 0.5, 0.5]
+    assert parameter_groups.sizes(groups).startswith("4 of the rest at 1, 3 of the rest, no decay at 1, 1 of encoder.*")
     assert [group.get("weight_decay") for group in groups] == [None, 0, None, 0, None, 0]
     assert len({group["name"] for group in groups}) == 6
 

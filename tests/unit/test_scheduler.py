@@ -86,3 +86,14 @@ def test_poly_of_a_longer_run_takes_over():
 def test_bad_options_of_poly_are_refused(options):
     with pytest.raises(ConfigError, match="scheduler has"):
         rates(1, warmup_poly, **{"total_steps": 5, **options})
+
+
+def test_the_floor_of_a_group_has_its_factor():
+    slow, fast = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+    groups = [{"params": [slow], "lr": 0.01, "factor": 0.01}, {"params": [fast], "lr": 1.0}]
+    optimizer = torch.optim.SGD(groups)
+    schedule = warmup_poly(optimizer, total_steps=4, warmup=0, floor=0.5)
+    for _ in range(6):
+        optimizer.step()
+        schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.5])

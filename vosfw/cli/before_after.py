@@ -21,6 +21,8 @@ FIGURES = ("j_and_f", "j", "f")
 START = "before.safetensors"
 """Beside the run's checkpoints."""
 NOTE = "before_after.json"
+FORGOTTEN = 0.005
+"""Loss of J&F on the other videos that is worth a word."""
 
 
 class BeforeAfter:
@@ -48,8 +50,10 @@ class BeforeAfter:
         self.found: dict[str, Any] = {}
         if not self.names:
             return
-        if unknown := sorted(set(self.names) - {"val", "test"}) or self.names.get("val") is None:
-            raise ConfigError(f"before_after is {self.names} ({unknown}); wanted {{val: NAME, test: NAME or null}}")
+        if set(self.names) - {"val", "test"} or self.names.get("val") is None:
+            raise ConfigError(f"before_after is {self.names}; wanted {{val: NAME, test: NAME or null}}")
+        if module.val_metric is None:
+            raise ConfigError("before_after: there is nothing to score; set metrics=davis17, or before_after=null")
         self.best: Any = next((c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)), None)
         interval, steps = trainer.val_check_interval, trainer.max_steps
         batches = interval / trainer.accumulate_grad_batches if isinstance(interval, int) else 0
@@ -64,9 +68,12 @@ class BeforeAfter:
         """Score the start weights, keep them beside the checkpoints, and let early stopping count from their score."""
         if not self.names:
             return
-        if resumed and (self.folder / NOTE).is_file():
-            self.found = {"before": json.loads((self.folder / NOTE).read_text())["before"]}
+        if resumed:
+            self.found = {"before": self._noted()}
         else:
+            # What is wrong with the training videos is told before minutes of scoring.
+            self.datamodule.setup("fit")
+            self.datamodule.train_dataloader()
             composition = self.module.composition
             if self.trainer.is_global_zero:
                 place = self.folder / "checkpoints" / START
@@ -119,6 +126,19 @@ class BeforeAfter:
         if self.trainer.is_global_zero:
             logger.info("\n%s\n%s", to_text(self.found, self.names), verdict.text)
 
+    def _noted(self) -> dict[str, Any]:
+        """The scores of the start weights, which a run that is resumed no longer has."""
+        note = self.folder / NOTE
+        found: dict[str, Any] = json.loads(note.read_text())["before"] if note.is_file() else {}
+        missing = [stage for stage, name in self.names.items() if name is not None and stage not in found]
+        if missing:
+            without = "before_after=null" if "val" in missing else "before_after.test=null"
+            raise ConfigError(
+                f"before_after: {note.absolute()} has no scores of the start weights on {' and '.join(missing)}; "
+                f"resume in the run's own folder, or set {without}"
+            )
+        return found
+
     def _write(self) -> None:
         if self.trainer.is_global_zero:
             with replacing(self.folder / NOTE) as draft:
@@ -148,7 +168,7 @@ def judge(found: dict[str, Any], names: dict[str, Any], start: Path, best: Path)
         )
     if helped and names.get("test") is not None:
         lost = (found["before"]["test"]["j_and_f"] or 0) - (found["after"]["test"]["j_and_f"] or 0)
-        text += f" ({names['test']}: {0 - round(lost, 3):+.3f}{', forgotten' if round(lost, 3) > 0 else ''})"
+        text += f" ({names['test']}: {0 - round(lost, 3):+.3f}{', forgotten' if lost > FORGOTTEN else ''})"
     return Verdict(str(best if helped else start), text)
 
 
@@ -169,6 +189,4 @@ def to_text(found: dict[str, Any], names: dict[str, Any]) -> str:
 
 
 def _brief(module: VOSModule) -> dict[str, Any]:
-    if module.result is None:
-        raise ConfigError("before_after: there is nothing to score; set metrics=davis17, or before_after=null")
-    return module.result.brief()
+    return {} if module.result is None else module.result.brief()

@@ -23,7 +23,7 @@ def with_start(arguments: list[str]) -> list[str]:
 
     Raises:
         CheckpointError: If the checkpoint cannot be read or its configuration is refused.
-        ConfigError: If a sweep is to be resumed.
+        ConfigError: If a sweep is to be resumed, or a run that is not named.
     """
     places = [i for i, argument in enumerate(arguments) if argument.startswith(STARTS)]
     paths = [argument.partition("=")[2].strip("'\"") for argument in arguments if argument.startswith("ckpt_path=")]
@@ -40,6 +40,9 @@ def with_start(arguments: list[str]) -> list[str]:
     if text == "last":
         if {"-m", "--multirun"} & set(arguments):
             raise ConfigError("ckpt_path=last in a sweep: repeat its command without it, finished runs are kept")
+        if not any(argument.startswith(("run_dir=", "hydra.run.dir=")) for argument in arguments):
+            # The newest run may be another one, whose network would be taken for this one's.
+            raise ConfigError("ckpt_path=last: name the run to go on with, run_dir=RUN")
         OmegaConf.update(config, "ckpt_path", text)
         extra = resumed(config, arguments)
         run = Path(extra[0].partition("=")[2].strip("'") if extra else config.run_dir)

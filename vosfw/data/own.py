@@ -142,7 +142,7 @@ def choose_split(
     if len(usable) < FEW:
         why = f"fewer than {FEW} videos: the last {hold_out:.0%} of each one's masks are held out"
         return Split(tuple(usable), tuple(usable), why, cut=True)
-    count = max(1, round(hold_out * len(usable)))
+    count = min(max(1, round(hold_out * len(usable))), len(usable) - 1)
     held = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
     kept, spared = (tuple(video for i, video in enumerate(usable) if (i in held) == out) for out in (False, True))
     return Split(kept, spared, f"no lists: {count} of {len(usable)} videos held out, split_seed={seed}")

@@ -21,6 +21,7 @@ def test_whole_videos_are_held_out_by_a_seed(tmp_path, caplog):
     assert names(tmp_path) == (train, val)
     assert len({names(tmp_path, split_seed=seed)[1] for seed in range(20)}) == 5
     assert len(names(tmp_path, hold_out=0.4)[1]) == 2
+    assert len(names(tmp_path, hold_out=0.99)[0]) == 1
 
 
 def test_lists_come_first(tmp_path):

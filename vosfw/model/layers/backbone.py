@@ -52,7 +52,8 @@ def create_backbone(
 def freeze_statistics(module: nn.Module) -> None:
     """Let batch norms use their running statistics, also in training; their affine parameters still learn."""
     for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        # SyncBatchNorm, which Lightning puts in on several GPUs, is a sibling of BatchNorm2d.
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.eval()
 
 
