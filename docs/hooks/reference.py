@@ -25,7 +25,18 @@ INDEX = (
     "| `N` `P` `R` | cells in memory; proxies per object; reference frames |",
 )
 PACKAGES = ("vosfw", "callbacks")
-DATA = ("datamodule", "dataset", "video", "davis", "youtube_vos", "folder", "static_images", "synthetic", "mixture")
+DATA = (
+    "datamodule",
+    "dataset",
+    "video",
+    "davis",
+    "youtube_vos",
+    "folder",
+    "static_images",
+    "synthetic",
+    "mixture",
+    "own",
+)
 DATA += ("sampler", "augment", "photograph", "io", "video_file", "overlay", "importing", "doctor", "export")
 NETWORKS = ("memory_network", "matching_network", "copy_first", "layers.trunk")
 SINGLE = {

@@ -20,7 +20,7 @@ PARTS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "exp
 EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
 FRAME_LOSSES = [Path(f"loss/{name}.yaml") for name in ("bootstrapped_ce", "iou_ce", "mask_iou")]
 HEAD = "# @package "
-TABLES = sorted((config_dir().parent / "docs" / "tables").glob("*.md"))
+TABLES = sorted(path for path in (config_dir().parent / "docs" / "tables").glob("*.md") if path.stem != "README")
 
 
 def options(path: Path) -> Mapping:
