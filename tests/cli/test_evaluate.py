@@ -332,6 +332,7 @@ def test_experiments_train(name, tmp_path):
     options += ["trainer.max_steps=2", "trainer.devices=1", "trainer.precision=32-true", "trainer.val_check_interval=2"]
     options += {
         "embedded": ["data.train.photographs=null"],
+        "finetune": [],  # the embedded network, which is small
         "aoc_davis": [*SMALL_MATCHING, *MIXTURE],
         "rpcm_davis": [*SMALL_MATCHING, *MIXTURE],
         "stm_cycle": [
