@@ -75,7 +75,7 @@ def target(config: Any) -> type | None:
 def roles(kind: type) -> dict[str, type]:
     """The parts that a class's constructor takes, as the classes of their roles; those it makes from factories too.
 
-    None for a constructor whose annotations name what only a type checker imports.
+    Nothing for a constructor whose annotations name what only a type checker imports.
     """
     try:
         hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]

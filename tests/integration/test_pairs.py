@@ -121,6 +121,12 @@ def test_a_loss_of_one_frame_is_refused(loss):
         check_loss(compose([f"loss={loss}"]).loss)
 
 
+def test_frames_that_are_no_multiple_of_a_patch_are_refused():
+    small = ["model=stm", "model/value_encoder=patch", "model.value_encoder.stride=16"]
+    with pytest.raises(ConfigError, match=r"model.grid_multiple is 1, but .*: set model.grid_multiple=16"):
+        built(small)
+
+
 def test_clips_are_refused_by_networks_that_go_on_from_frame_to_frame():
     row = next(row for kind, row in ROWS.values() if kind == "matching")
     small = pairs.overrides("matching", {**row, "model.soft_masks": "true"})
